@@ -1,0 +1,95 @@
+# All set-up goes through here: `make lab` to read the course, `make test` to check it. `make` alone lists the rest.
+
+PYTHON ?= python3
+PIP_ARGS ?=
+TORCH_INDEX ?=
+PORT ?=
+BROWSER ?=
+NB ?=
+ALL ?=
+
+SHELL := bash
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+START := notebooks/00_start_here.ipynb
+
+# Numbered chapters and assignment sources; a reader's own Untitled.ipynb is none of our business.
+NOTEBOOKS := $(sort $(wildcard notebooks/[0-9][0-9]_*.ipynb) $(wildcard notebooks/assignments/source/*/*.ipynb))
+
+# The course's budget is stated for two cores, so that is what the tests use, on a machine of any size.
+THREADS = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2}
+
+# The stamp is written last and names the folder, so an install that was interrupted, moved, or lost its Python is redone.
+STALE := $(shell [ "$$(cat $(STAMP) 2>/dev/null)" = "$$(pwd -P)" ] && $(PY) -c '' 2>/dev/null || echo stale)
+
+.DEFAULT_GOAL := help
+.PHONY: help install lab test notebooks lint clean stale
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo 'Settings, as in `make lab PORT=9000 BROWSER=none`:'
+	@echo '  PYTHON=python3.12   the Python that makes $(VENV) (3.11 or newer)'
+	@echo '  PIP_ARGS="..."      passed to pip, for instance another package index'
+	@echo '  TORCH_INDEX=...     take torch and torchvision from this index, both, before the rest (CPU-only builds)'
+	@echo '  PORT=  BROWSER=none for make lab;  NB=notebooks/02_....ipynb for make notebooks;  ALL=1 for make clean'
+
+install: $(STAMP) ## make .venv and install the course into it (safe to repeat)
+	@echo 'The course is installed in $(VENV). Next: make lab, or make test.'
+
+$(STAMP): pyproject.toml $(STALE)
+	@rm -f $@
+	@if ! { $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' && $(PY) -m pip --version; } >/dev/null 2>&1; then \
+	  if ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    found=$$($(PYTHON) --version 2>&1) || found='not a Python that runs here'; \
+	    echo "The course needs Python 3.11 or newer, but \`$(PYTHON)\` is $$found." >&2; \
+	    echo 'Install a newer Python and name it: make install PYTHON=python3.12' >&2; \
+	    exit 1; \
+	  fi; \
+	  echo "== Making $(VENV) with $$($(PYTHON) --version)"; \
+	  $(PYTHON) -m venv --clear $(VENV) || { \
+	    echo 'Could not make $(VENV). On Debian and Ubuntu the module is a package of its own: apt install python3-venv' >&2; \
+	    exit 1; \
+	  }; \
+	fi
+	@echo '== Installing the course and what it needs into $(VENV) (the first time: some minutes, up to 6 GB with a GPU build of torch)'
+	@$(if $(TORCH_INDEX),$(PY) -m pip install --index-url '$(TORCH_INDEX)' torch torchvision,:)
+	@$(PY) -m pip install $(PIP_ARGS) -e '.[lab,test]'
+	@pwd -P > $@
+
+stale:
+
+lab: $(STAMP) ## open JupyterLab at notebooks/00_start_here.ipynb
+	@echo '== JupyterLab at $(START); Ctrl-C here stops it'
+	@$(PY) -m jupyterlab --ServerApp.root_dir="$$PWD" --LabApp.default_url=/lab/tree/$(START) \
+	  $(if $(PORT),--port=$(PORT)) $(if $(filter none,$(BROWSER)),--no-browser) \
+	  $$(if [ "$$(id -u)" = 0 ]; then echo --allow-root; fi)
+
+test: $(STAMP) ## lint, then the unit tests, then every notebook through nbval
+	@echo '== 1 of 3: lint'
+	@$(LINT)
+	@echo '== 2 of 3: unit tests'
+	@$(THREADS) MPLBACKEND=Agg $(PY) -m pytest --durations=10 tests
+	@echo '== 3 of 3: $(words $(NOTEBOOKS)) notebooks'
+	@$(SOME)
+	@env -u MPLBACKEND $(THREADS) $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 \
+	  --durations=10 $(NOTEBOOKS)
+
+# No notebook is a mistake, not a success: a green run would say that what nobody looked at is well.
+SOME = [ -n '$(or $(NB),$(NOTEBOOKS))' ] || { echo 'No notebook found in notebooks/.' >&2; exit 1; }
+
+notebooks: $(STAMP) ## re-execute every notebook in place, or those that NB= names
+	@$(SOME)
+	@$(THREADS) $(PY) .ci/execute_notebooks.py $(or $(NB),$(NOTEBOOKS))
+
+LINT = $(PY) -m ruff check . && $(PY) -m ruff format --check . \
+  || { echo 'To mend what can be mended: $(PY) -m ruff check --fix . ; $(PY) -m ruff format .' >&2; exit 1; }
+
+lint: $(STAMP) ## check code and notebooks with ruff
+	@$(LINT)
+
+clean: ## remove caches and build outputs; with ALL=1 also .venv
+	@rm -rf build dist .pytest_cache .ruff_cache *.egg-info $(if $(ALL),$(VENV))
+	@find . -path ./$(VENV) -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+	@echo 'Removed caches and build outputs$(if $(ALL), and $(VENV)).'

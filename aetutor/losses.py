@@ -1,0 +1,55 @@
+"""Losses: one number per image, summed over what belongs to the image; the mean over images is taken by `train`."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
+    """Σ (x − x̂)², one number per image.
+
+    x_hat, x   : (B, C, H, W)  reconstruction and image, intensity in [0, 1]
+    returns    : (B,)          squared intensity per image, summed over C, H, W; divide by C·H·W to print it per pixel
+    raises     : ValueError    if the two shapes differ
+    source     : up to a factor and a constant, −log of a Gaussian with fixed variance: Bishop 2006, section 1.2.5
+    taught in  : notebooks/02_dense_autoencoder.ipynb
+    """
+    _same_shape("squared_error", x_hat=x_hat, x=x)
+    return (x_hat - x).square().flatten(1).sum(1)
+
+
+def binary_cross_entropy(logits: Tensor, x: Tensor) -> Tensor:
+    """−Σ [x log x̂ + (1 − x) log(1 − x̂)] with x̂ = sigmoid(logits), one number per image.
+
+    logits     : (B, C, H, W)  decoder output before the sigmoid
+    x          : (B, C, H, W)  image, intensity in [0, 1]
+    returns    : (B,)          nats per image, summed over C, H and W; on grey pixels it cannot reach zero
+    raises     : ValueError    if the two shapes differ
+    source     : −log of a Bernoulli: Kingma & Welling 2014, arXiv:1312.6114, appendix C.1
+    taught in  : notebooks/01_theory.ipynb
+    """
+    _same_shape("binary_cross_entropy", logits=logits, x=x)
+    return F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
+
+
+def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
+    """KL( N(mu, diag exp logvar) ‖ N(0, I) ), one number per image.
+
+    mu, logvar : (B, Z)      encoder output; logvar is the natural log of the variance
+    returns    : (B,)        nats per image, summed over Z; zero only at mu = logvar = 0
+    raises     : ValueError  if the two shapes differ
+    source     : Kingma & Welling 2014, arXiv:1312.6114, appendix B
+    taught in  : notebooks/05_variational_autoencoder.ipynb
+    """
+    _same_shape("gaussian_kl", mu=mu, logvar=logvar)
+    # expm1 keeps the digits that exp(logvar) − 1 loses near logvar = 0.
+    return 0.5 * (mu.square() + torch.expm1(logvar) - logvar).flatten(1).sum(1)
+
+
+def _same_shape(name: str, **tensors: Tensor) -> None:
+    # Broadcasting would give an answer for (B, 784) against (B, 1, 28, 28), and a wrong one.
+    (first, a), (second, b) = tensors.items()
+    if a.shape != b.shape:
+        raise ValueError(
+            f"{name}: {first} has shape {tuple(a.shape)} and {second} {tuple(b.shape)}; they must be equal"
+        )

@@ -1,0 +1,116 @@
+"""The networks that a lesson has taught, as plain modules with `.encode` and `.decode`."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+
+class DenseAutoencoder(nn.Module):
+    """Fully connected encoder and mirrored decoder: pixels → hidden widths → code → hidden widths back → pixels.
+
+    code       : int         numbers in the code, at least 1
+    hidden     : ints        widths between pixels and code, in the encoder's order; () gives one linear layer each way
+    shape      : (C, H, W)   of one image
+    output     : str         "sigmoid" keeps x_hat in [0, 1]; "none" leaves it unbounded (a linear decoder, as PCA has)
+    returns    : nn.Module   call it with x (B, C, H, W) for x_hat (B, C, H, W)
+    raises     : ValueError  if a width is no positive whole number, the shape is not (C, H, W), or output is unknown
+    source     : Hinton & Salakhutdinov 2006, Science 313:504
+    taught in  : notebooks/02_dense_autoencoder.ipynb
+    """
+
+    def __init__(
+        self,
+        code: int = 32,
+        *,
+        hidden: Sequence[int] = (256,),
+        shape: Sequence[int] = (1, 28, 28),
+        output: str = "sigmoid",
+    ):
+        super().__init__()
+        hidden = (hidden,) if isinstance(hidden, int) else tuple(hidden)
+        shape = tuple(shape)
+        if len(shape) != 3:
+            raise ValueError(f"shape is {shape}; expected (channels, height, width) such as (1, 28, 28)")
+        for name, value in [("code", code), *(("hidden", h) for h in hidden), *(("shape", s) for s in shape)]:
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} holds {value!r}; expected a whole number of 1 or more")
+        if output not in ("sigmoid", "none"):
+            raise ValueError(f'output is {output!r}; expected "sigmoid" or "none"')
+        self.code, self.hidden, self.shape, self.output = code, hidden, shape, output
+        pixels = math.prod(shape)
+        self.encoder = nn.Sequential(nn.Flatten(), *_dense((pixels, *hidden, code)))
+        self.decoder = nn.Sequential(*_dense((code, *reversed(hidden), pixels)), nn.Unflatten(1, shape))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Image to code.
+
+        x          : (B, C, H, W)  float, intensity in [0, 1]
+        returns    : (B, Z)        the code, unbounded
+        raises     : ValueError    if x is not floating or its shape is not (B, *shape)
+        source     : this course
+        taught in  : notebooks/02_dense_autoencoder.ipynb
+        """
+        if tuple(x.shape[1:]) != self.shape or not x.is_floating_point():
+            raise ValueError(
+                f"encode: got {x.dtype} {tuple(x.shape)}; expected float images (B, {', '.join(map(str, self.shape))})"
+                " in [0, 1]: runtime.to_unit(pixels) makes them from uint8"
+            )
+        return self.encoder(x)
+
+    def logits(self, z: Tensor) -> Tensor:
+        """Code to the decoder's last sums, before the sigmoid.
+
+        z          : (B, Z)        code
+        returns    : (B, C, H, W)  unbounded
+        raises     : ValueError    if z is not (B, code)
+        source     : this course
+        taught in  : notebooks/02_dense_autoencoder.ipynb
+        """
+        if z.dim() != 2 or z.shape[1] != self.code:
+            raise ValueError(f"decode: got a code of shape {tuple(z.shape)}; expected (B, {self.code})")
+        return self.decoder(z)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Code to reconstruction.
+
+        z          : (B, Z)        code
+        returns    : (B, C, H, W)  x_hat, intensity in [0, 1] if output is "sigmoid"
+        raises     : ValueError    if z is not (B, code)
+        source     : this course
+        taught in  : notebooks/02_dense_autoencoder.ipynb
+        """
+        logits = self.logits(z)
+        return logits.sigmoid() if self.output == "sigmoid" else logits
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Image to reconstruction: `decode(encode(x))`.
+
+        x          : (B, C, H, W)  float, intensity in [0, 1]
+        returns    : (B, C, H, W)  x_hat
+        raises     : ValueError    if x is not floating or its shape is not (B, *shape)
+        source     : this course
+        taught in  : notebooks/02_dense_autoencoder.ipynb
+        """
+        return self.decode(self.encode(x))
+
+
+def parameters(model: nn.Module) -> int:
+    """How many numbers training adjusts.
+
+    model      : nn.Module
+    returns    : int         weights and biases that require a gradient, each tensor counted once
+    raises     : nothing
+    source     : this course
+    taught in  : notebooks/02_dense_autoencoder.ipynb
+    """
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def _dense(widths: Sequence[int]) -> list[nn.Module]:
+    # A ReLU between two linear layers, none after the last: without it the two would be one linear layer.
+    layers: list[nn.Module] = []
+    for a, b in pairwise(widths):
+        layers += [nn.Linear(a, b), nn.ReLU()]
+    return layers[:-1]

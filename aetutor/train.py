@@ -1,0 +1,334 @@
+"""`fit`, the one training loop of the course, and the `History` it returns."""
+
+import copy
+import io
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from html import escape
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from aetutor import losses, runtime
+
+Objective = Callable[[nn.Module, Tensor], Tensor]
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss became infinite or not a number.
+
+    returns    : RuntimeError  the model holds the best weights reached before
+    raises     : nothing
+    source     : this course
+    taught in  : notebooks/02_dense_autoencoder.ipynb
+    """
+
+
+class Row(NamedTuple):
+    """One epoch of training.
+
+    epoch      : int         1, 2, …
+    train      : float       objective per training image, mean over the epoch's steps
+    valid      : float       objective per validation image, after the epoch
+    seconds    : float       of the epoch, validation included
+    returns    : tuple
+    raises     : nothing
+    source     : this course
+    taught in  : notebooks/02_dense_autoencoder.ipynb
+    """
+
+    epoch: int
+    train: float
+    valid: float
+    seconds: float
+
+
+@dataclass
+class History:
+    """What happened in training: one row per epoch; prints as a table, plots itself.
+
+    rows       : list of Row
+    stopped    : str         why training ended, in words
+    unit       : str         of the objective
+    returns    : History
+    raises     : nothing
+    source     : this course
+    taught in  : notebooks/02_dense_autoencoder.ipynb
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    stopped: str = "not started"
+    unit: str = "objective per image"
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def train(self) -> list[float]:
+        """Objective per training image, epoch by epoch.
+
+        returns    : list of float
+        raises     : nothing
+        source     : this course
+        taught in  : notebooks/02_dense_autoencoder.ipynb
+        """
+        return [row.train for row in self.rows]
+
+    @property
+    def valid(self) -> list[float]:
+        """Objective per validation image, epoch by epoch.
+
+        returns    : list of float
+        raises     : nothing
+        source     : this course
+        taught in  : notebooks/02_dense_autoencoder.ipynb
+        """
+        return [row.valid for row in self.rows]
+
+    @property
+    def seconds(self) -> float:
+        """How long the epochs took together.
+
+        returns    : float       seconds
+        raises     : nothing
+        source     : this course
+        taught in  : notebooks/02_dense_autoencoder.ipynb
+        """
+        return sum(row.seconds for row in self.rows)
+
+    @property
+    def best(self) -> Row | None:
+        """The epoch whose weights were kept: the one with the lowest validation objective.
+
+        returns    : Row, or None if no epoch was finished
+        raises     : nothing
+        source     : this course
+        taught in  : notebooks/02_dense_autoencoder.ipynb
+        """
+        finite = [row for row in self.rows if math.isfinite(row.valid)]
+        return min(finite, key=lambda row: row.valid, default=None)
+
+    def plot(self):
+        """Training and validation objective over the epochs.
+
+        returns    : matplotlib.figure.Figure
+        raises     : ValueError  if no epoch was finished
+        source     : this course
+        taught in  : notebooks/02_dense_autoencoder.ipynb
+        """
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
+
+        if self.best is None:
+            raise ValueError("this history has no finished epoch to plot; train for at least one")
+        figure = Figure(figsize=(6, 3.2), layout="constrained")
+        axes = figure.add_subplot()
+        epochs = [row.epoch for row in self.rows]
+        axes.plot(epochs, self.train, "o-", color="#0072B2", label="training images")
+        axes.plot(epochs, self.valid, "s--", color="#D55E00", label="validation images")
+        axes.set(xlabel="epoch", ylabel=self.unit, title=f"Best: {self.best.valid:.4g} after epoch {self.best.epoch}")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(frameon=False)
+        ends = f"training from {self.train[0]:.4g} to {self.train[-1]:.4g}, validation from {self.valid[0]:.4g}"
+        return _shows_itself(
+            figure, f"{axes.get_title()}. Line chart over {len(self)} epochs: {ends} to {self.valid[-1]:.4g}."
+        )
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        return [
+            (str(r.epoch), f"{r.train:.4g}", f"{r.valid:.4g}", f"{r.seconds:.1f}", "best" if r is self.best else "")
+            for r in self.rows
+        ]
+
+    def __repr__(self) -> str:
+        head = ("epoch", "train", "valid", "seconds", "")
+        lines = ["  ".join(f"{cell:>9}" for cell in row).rstrip() for row in [head, *self._cells()]]
+        return "\n".join([*lines, f"train and valid: {self.unit}; {self.seconds:.1f} s; {self.stopped}"])
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th scope='col'>{name}</th>" for name in ("epoch", "train", "valid", "seconds", ""))
+        body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in self._cells())
+        foot = f"train and valid: {escape(self.unit)}; {self.seconds:.1f} s in all; {escape(self.stopped)}"
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{foot}</p>"
+
+
+def reconstruct(model: nn.Module, x: Tensor) -> Tensor:
+    """The default objective: squared error between a batch and its reconstruction.
+
+    model      : nn.Module     x -> x_hat
+    x          : (B, C, H, W)  intensity in [0, 1]
+    returns    : (B,)          squared intensity per image, summed over its pixels
+    raises     : ValueError    if the model returns another shape than it was given
+    source     : this course
+    taught in  : notebooks/02_dense_autoencoder.ipynb
+    """
+    return losses.squared_error(model(x), x)
+
+
+def fit(
+    model: nn.Module,
+    images,
+    *,
+    epochs: int = 5,
+    objective: Objective = reconstruct,
+    batch: int = 128,
+    lr: float = 4e-3,
+    patience: int | None = None,
+    threshold: float | None = None,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    progress: bool = True,
+) -> History:
+    """Trains a model on images, in place, and leaves it with the weights that did best on the validation images.
+
+    The learning rate rises over the first tenth of the steps and then falls along half a cosine to zero.
+
+    model      : nn.Module   trained in place; ends on `device`, in eval mode
+    images     : ImageSet    or anything with uint8 .train and .valid tensors (N, C, H, W)
+    epochs     : int         rounds through the training images, at least 1
+    objective  : (model, x) -> (B,)  what to minimise, one number per image; x is float (B, C, H, W) in [0, 1]
+    batch      : int         images per step; the last step of an epoch takes what is left
+    lr         : float       AdamW's peak learning rate
+    patience   : int         stop after this many epochs in a row without a better validation objective; None: never
+    threshold  : float       stop as soon as the validation objective per image is this low; None: never
+    seed       : int         number of the random streams that shuffle and that the objective draws from
+    device     : device      where to train; by default the fastest there is
+    progress   : bool        show a bar
+    returns    : History     one row per epoch: train, valid, seconds
+    raises     : ValueError  if an argument is out of range, a split is empty, or the objective gives no (B,)
+    raises     : TypeError   if the images are not uint8 tensors
+    raises     : TrainingDiverged  if the loss is no longer finite; the best weights so far are loaded
+    source     : Loshchilov & Hutter 2019, arXiv:1711.05101 (AdamW) and 2017, arXiv:1608.03983 (cosine)
+    taught in  : notebooks/02_dense_autoencoder.ipynb
+    """
+    _check_numbers(epochs=epochs, batch=batch, lr=lr, patience=patience, threshold=threshold)
+    where = torch.device(device) if device is not None else runtime.device()
+    # The whole set lives on the device as bytes, and a batch is an index into it: no loader, no copies.
+    train = _resident("train", images.train, where)  # (N, C, H, W) uint8
+    valid = _resident("valid", images.valid, where)
+    model.to(where)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.0, fused=where.type in ("cuda", "cpu"))
+    schedule = _warmup_cosine(optimiser, epochs * math.ceil(len(train) / batch))
+    shuffler = runtime.stream("batches", seed)
+    history, best = History(unit=_unit(objective)), copy.deepcopy(model.state_dict())
+
+    with runtime.tuned(where), runtime.seeded("objective", seed), _bar(epochs, progress) as bar:
+        try:
+            for epoch in range(1, epochs + 1):
+                start = time.perf_counter()
+                order = torch.randperm(len(train), generator=shuffler).to(where)
+                total = torch.zeros((), device=where)
+                model.train()
+                for index in order.split(batch):
+                    x = runtime.to_unit(train[index])  # (B, C, H, W)
+                    loss = _one_per_image(objective(model, x), len(x))
+                    optimiser.zero_grad(set_to_none=True)
+                    loss.mean().backward()
+                    optimiser.step()
+                    schedule.step()
+                    total += loss.detach().sum()  # stays on the device: reading it here would stall a GPU at every step
+                    bar.update(len(x) / len(train))
+                score = _score(model, valid, objective, batch=1000, seed=seed)
+                row = Row(epoch, total.item() / len(train), score, time.perf_counter() - start)
+                history.rows.append(row)
+                bar.set_postfix_str(f"train {row.train:.4g}, valid {row.valid:.4g} {history.unit}")
+                if not (math.isfinite(row.train) and math.isfinite(row.valid)):
+                    history.stopped = "diverged"
+                    raise TrainingDiverged(
+                        f"epoch {epoch}: train {row.train:.4g}, valid {row.valid:.4g}, peak learning rate {lr:g}. "
+                        "Usual causes: a learning rate too high (try a tenth), a log or a division by 0 in the "
+                        "objective. The model holds the best weights from before."
+                    )
+                if row is history.best:
+                    best = copy.deepcopy(model.state_dict())
+                if threshold is not None and row.valid <= threshold:
+                    history.stopped = f"validation reached the threshold of {threshold:g} after epoch {epoch}"
+                    break
+                if patience is not None and epoch - history.best.epoch >= patience:
+                    history.stopped = f"no better on validation for {patience} epochs, after epoch {epoch}"
+                    break
+            else:
+                history.stopped = f"all {epochs} epochs done"
+        except KeyboardInterrupt:  # the notebook's stop button: hand back what has been reached
+            history.stopped = f"interrupted in epoch {len(history) + 1}"
+        finally:
+            model.load_state_dict(best)
+            model.eval()
+    return history
+
+
+# --- Parts ------------------------------------------------------------------------------------------------------
+
+
+def _shows_itself(figure, alt: str):
+    # A notebook that never imported pyplot shows a bare Figure as text. (plots.Picture is out of reach: see README.)
+    def bundle(include=None, exclude=None):
+        file = io.BytesIO()
+        figure.savefig(file, format="png", dpi=96)
+        return {"image/png": file.getvalue(), "text/plain": alt}, {"image/png": {"alt": alt}}
+
+    figure.alt, figure._repr_mimebundle_ = alt, bundle
+    return figure
+
+
+def _score(model: nn.Module, pixels: Tensor, objective: Objective, *, batch: int, seed: int) -> float:
+    # The same random numbers every time, or a noisy objective would make epochs better and worse by luck.
+    model.eval()
+    with torch.no_grad(), runtime.seeded("validation", seed):
+        parts = [objective(model, runtime.to_unit(part)).double().sum() for part in pixels.split(batch)]
+    return torch.stack(parts).sum().item() / len(pixels)
+
+
+def _one_per_image(loss: Tensor, count: int) -> Tensor:
+    if loss.shape != (count,):
+        raise ValueError(
+            f"the objective returned shape {tuple(loss.shape)} for {count} images; expected ({count},), one number per"
+            " image: sum over what belongs to an image (`.flatten(1).sum(1)`), and leave the mean over images to fit"
+        )
+    return loss
+
+
+def _resident(split: str, pixels: Tensor, where: torch.device) -> Tensor:
+    if not isinstance(pixels, Tensor) or pixels.dtype != torch.uint8:
+        found = pixels.dtype if isinstance(pixels, Tensor) else type(pixels).__name__
+        raise TypeError(f"images.{split}: expected a uint8 tensor (N, C, H, W), got {found}; see data.from_arrays")
+    if pixels.dim() != 4 or len(pixels) == 0:
+        raise ValueError(f"images.{split}: expected at least one image (N, C, H, W), got shape {tuple(pixels.shape)}")
+    return pixels.to(where)
+
+
+def _warmup_cosine(optimiser: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
+    warm = max(1, steps // 10)
+
+    def share_of_peak(step: int) -> float:
+        if step < warm:
+            return (step + 1) / warm
+        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimiser, share_of_peak)
+
+
+def _check_numbers(*, epochs: int, batch: int, lr: float, patience: int | None, threshold: float | None) -> None:
+    for name, value in [("epochs", epochs), ("batch", batch), ("patience", patience)]:
+        if value is None and name == "patience":
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name} is {value!r}; expected a whole number of 1 or more")
+    if not (isinstance(lr, (int, float)) and 0 < lr < math.inf):
+        raise ValueError(f"lr is {lr!r}; expected a positive number such as 0.004")
+    if threshold is not None and not (isinstance(threshold, (int, float)) and not math.isnan(threshold)):
+        raise ValueError(f"threshold is {threshold!r}; expected a number in the objective's unit, or None")
+
+
+def _unit(objective: Objective) -> str:
+    return "squared error per image" if objective is reconstruct else "objective per image"
+
+
+def _bar(epochs: int, progress: bool):
+    from tqdm.auto import tqdm
+
+    layout = "{percentage:3.0f}% |{bar}| {n:.1f} of {total} epochs, {elapsed}, {remaining} to go{postfix}"
+    return tqdm(total=epochs, disable=not progress, leave=False, bar_format=layout, mininterval=0.2)

@@ -1,0 +1,160 @@
+"""Sliders over plots: thin skins over functions that draw. Where no kernel runs, the still remains."""
+
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+
+import ipywidgets
+import numpy as np
+from torch import Tensor
+
+from aetutor import plots
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+class Live:
+    """Controls above a picture that follows them; shows itself in a notebook.
+
+    The notebook gets the widget and, beside it, the picture as it stands: front ends without a kernel show that one.
+
+    draw       : (**values) -> Picture  called with the controls' values by name
+    controls   : {name: ipywidgets control}  in the order shown
+    returns    : Live        .controls and .picture are the parts; .draw() is the still
+    raises     : whatever `draw` raises for the controls' first values
+    source     : ipywidgets documentation, "Building a Custom Widget" and "Low Level Widget Explanation"
+    taught in  : notebooks/00_start_here.ipynb
+    """
+
+    def __init__(self, draw: Callable[..., plots.Picture], controls: Mapping[str, ipywidgets.Widget]):
+        self.controls = dict(controls)
+        self._draw = draw
+        still = self.draw()  # an error in the first picture is raised here, where the reader sees it
+        self.picture = ipywidgets.Image(value=still.png(), format="png")
+        self.message = ipywidgets.HTML()
+        for control in self.controls.values():
+            control.observe(self._follow, names="value")
+        self.box = ipywidgets.VBox([*self.controls.values(), self.message, self.picture])
+
+    def draw(self) -> plots.Picture:
+        """The picture for the controls' present values.
+
+        returns    : Figure
+        raises     : whatever the drawing function raises
+        source     : this course
+        taught in  : notebooks/00_start_here.ipynb
+        """
+        return self._draw(**{name: control.value for name, control in self.controls.items()})
+
+    def _follow(self, _change) -> None:
+        try:
+            self.picture.value = self.draw().png()
+            self.message.value = ""
+        except Exception as error:  # a callback's traceback goes to a log nobody reads
+            self.message.value = f"<b>{escape(type(error).__name__)}: {escape(str(error))}</b>"
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        # Raw, since ipywidgets 7 (Colab) has no _repr_mimebundle_ to call.
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
+        still, metadata = self.draw()._repr_mimebundle_()
+        return {VIEW: view, **still}, metadata
+
+
+def slider(label: str, low: float, high: float, value: float) -> ipywidgets.FloatSlider:
+    """A slider wide enough to be dragged with care, that acts while it moves.
+
+    label      : str         what it changes, with its unit
+    low, high  : float       ends of the range
+    value      : float       at the start, kept inside the range
+    returns    : ipywidgets.FloatSlider, 100 steps from end to end
+    raises     : ValueError  if low is not below high
+    source     : this course
+    taught in  : notebooks/00_start_here.ipynb
+    """
+    if not low < high:
+        raise ValueError(f"slider {label!r}: the range {low}…{high} is empty; low must be below high")
+    return ipywidgets.FloatSlider(
+        value=min(max(value, low), high),
+        min=low,
+        max=high,
+        step=(high - low) / 100,
+        description=label,
+        continuous_update=True,
+        readout_format=".2f",
+        style={"description_width": "11em"},
+        layout={"width": "min(36em, 95%)"},
+    )
+
+
+def map_explorer(decode: Callable[[Tensor], Tensor], z: Tensor, labels: Tensor | None = None) -> Live:
+    """Two sliders that walk over a map of two-number codes, and the image decoded from where they stand.
+
+    decode     : (B, 2) -> (B, C, H, W)  a model's decoder
+    z          : (N, 2)      codes to show as the map
+    labels     : (N,)        0…9, or None
+    returns    : Live
+    raises     : ValueError  if z is not (N, 2) or the labels do not fit
+    source     : this course
+    taught in  : notebooks/00_start_here.ipynb
+    """
+    if z.dim() != 2 or z.shape[1] != 2 or len(z) == 0:
+        raise ValueError(f"map_explorer: expected codes (N, 2), got {tuple(z.shape)}")
+    ends = zip(z.min(0).values.tolist(), z.max(0).values.tolist(), strict=True)
+    low, high = zip(*((a, b) if a < b else (a - 1, b + 1) for a, b in ends), strict=True)  # a dead number: a range too
+    start = z.median(0).values.tolist()
+
+    def draw(first: float, second: float) -> plots.Picture:
+        image = _decoded(decode, z.new_tensor([[first, second]]))[0]
+        title = f"The decoder at code ({first:.1f}, {second:.1f})"
+        return plots.decoded_point(z, labels, image, point=(first, second), title=title)
+
+    names = ("first code number", "second code number")
+    sliders = [slider(n, a, b, s) for n, a, b, s in zip(names, low, high, start, strict=True)]
+    return Live(draw, dict(zip(("first", "second"), sliders, strict=True)))
+
+
+def code_explorer(encode, decode, x: Tensor, *, spread: Sequence[float] | Tensor, which: Sequence[int]) -> Live:
+    """Choose an image, drag some numbers of its code, and watch the output beside the untouched reconstruction.
+
+    encode     : (B, C, H, W) -> (B, Z)  a model's encoder
+    decode     : (B, Z) -> (B, C, H, W)  its decoder
+    x          : (N, C, H, W)  images to choose from, intensity in [0, 1]
+    spread     : (Z,)        standard deviation of each code number over many images: the sliders' unit
+    which      : ints        the code numbers that get a slider, such as the most varied ones
+    returns    : Live
+    raises     : ValueError  if there is no image or a code number does not exist
+    source     : this course
+    taught in  : notebooks/02_dense_autoencoder.ipynb
+    """
+    if len(x) == 0:
+        raise ValueError("code_explorer: expected at least one image, got none")
+    spread = np.asarray(spread.detach().cpu() if isinstance(spread, Tensor) else spread, dtype=float)
+    if not all(0 <= number < len(spread) for number in which):
+        raise ValueError(f"code_explorer: which is {list(which)}; this code has numbers 0…{len(spread) - 1}")
+    z, x = _decoded(encode, x), x.cpu()  # (N, Z)
+    plain = _decoded(decode, z)
+
+    def draw(image: int, **moves: float) -> plots.Picture:
+        moved = z[image : image + 1].clone()
+        for number in which:
+            moved[:, number] += moves[f"z{number}"] * float(spread[number])
+        out = _decoded(decode, moved)
+        error = float((out[0] - x[image]).square().sum())
+        rows = {"image": x[image : image + 1], "reconstruction": plain[image : image + 1], "after dragging": out}
+        shown = np.stack([np.asarray(r[0].cpu()) for r in rows.values()])
+        return plots.pictures({"": shown}, title=f"Squared error after dragging: {error:.1f}", captions=list(rows))
+
+    choose = ipywidgets.IntSlider(
+        0, 0, len(x) - 1, description="image", style={"description_width": "11em"}, layout={"width": "min(36em, 95%)"}
+    )
+    drags = {f"z{n}": slider(f"code number {n} (± σ)", -3, 3, 0) for n in which}
+    return Live(draw, {"image": choose, **drags})
+
+
+def _decoded(network: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
+    import torch
+
+    # The reader's model may sit on a GPU; its own parameters tell where.
+    owner = getattr(network, "__self__", None)
+    weight = next(owner.parameters(), None) if hasattr(owner, "parameters") else None
+    with torch.no_grad():
+        return network(batch.to(weight.device) if weight is not None else batch).cpu()
