@@ -111,16 +111,20 @@ class ThisPython(KernelSpecManager):
 
 def peak_memory(client: NotebookClient) -> float | None:
     """The kernel's largest memory so far, in bytes; None where the system does not say (Windows)."""
-    usage = "__import__('resource').getrusage(__import__('resource').RUSAGE_SELF).ru_maxrss"
-    message = client.kc.execute("", silent=True, store_history=False, user_expressions={"peak": usage})
+    # Linux hands ru_maxrss down from the parent, so that a big parent would count as the kernel's; VmHWM is its own.
+    status = "__import__('pathlib').Path('/proc/self/status').read_text()"
+    asked = {
+        "VmHWM": rf"int(__import__('re').search(r'VmHWM:\s*(\d+) kB', {status})[1])",
+        "maxrss": "__import__('resource').getrusage(__import__('resource').RUSAGE_SELF).ru_maxrss",
+    }
+    message = client.kc.execute("", silent=True, store_history=False, user_expressions=asked)
     while True:
         reply = run_sync(client.kc.get_shell_msg)(timeout=10)
         if reply["parent_header"].get("msg_id") == message:
             break
-    answer = reply["content"].get("user_expressions", {}).get("peak", {})
-    if answer.get("status") != "ok":
-        return None
-    return ast.literal_eval(answer["data"]["text/plain"]) * (1 if sys.platform == "darwin" else 1024)
+    answers = [reply["content"].get("user_expressions", {}).get(name, {}) for name in asked]
+    found = [ast.literal_eval(answer["data"]["text/plain"]) for answer in answers if answer.get("status") == "ok"]
+    return found[0] * (1 if sys.platform == "darwin" else 1024) if found else None
 
 
 def failure(cell: nbformat.NotebookNode, number: int, error: Exception) -> str:

@@ -230,20 +230,22 @@ def collect(notebooks: Iterable[str | Path]) -> dict[str, Table]:
 
     notebooks  : paths       of .ipynb files
     returns    : dict        notebook's name without ending -> Table
-    raises     : ValueError  if a file is no notebook
+    raises     : ValueError  if a file is no notebook, or two have one name
     raises     : OSError     if a file cannot be read
     source     : nbformat 4, "The Notebook file format"
     taught in  : notebooks/00_start_here.ipynb
     """
-    found = {}
+    found, paths = {}, {}
     for path in map(Path, notebooks):
+        if path.stem in paths:
+            raise ValueError(f"{paths[path.stem]} and {path} have one name, {path.stem}; rename one of them")
+        paths[path.stem] = path
         try:
             cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
             outputs = [output for cell in cells for output in cell.get("outputs", [])]
             saved = [output["data"][MIME] for output in outputs if MIME in output.get("data", {})]
-            found[path.stem] = Table(
-                Claim(**{k: float(v) if v in INFINITE else v for k, v in c.items()}) for c in saved
-            )
+            made = [Claim(**{k: float(v) if v in INFINITE else v for k, v in c.items()}) for c in saved]
+            found[path.stem] = Table({c.sentence: c for c in made}.values())  # as `table` has them
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{path} is no notebook with readable claims ({error}); execute and save it again"

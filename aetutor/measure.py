@@ -69,7 +69,7 @@ def floors(images, code: int = 32) -> dict[str, float]:
     """
     pca = pca_errors(images, (code,))[code]
     test = _flat(images.test)
-    mean = _flat(images.train).mean(0, dtype=torch.float64).float()  # (C·H·W,)
+    mean = _mean(images.train)  # (C·H·W,)
     return {
         "constant": (test - mean.mean()).square().mean().item(),
         "mean image": (test - mean).square().mean().item(),
@@ -88,23 +88,34 @@ def pca_errors(images, codes: Sequence[int]) -> dict[int, float]:
     source     : Jolliffe 2002, Principal Component Analysis, 2nd edition; sklearn.decomposition.PCA
     taught in  : notebooks/02_dense_autoencoder.ipynb
     """
-    from sklearn.decomposition import PCA
-
-    train, test = _flat(images.train), _flat(images.test)  # (N, D)
-    most = min(train.shape)
-    for code in codes:
-        if not 1 <= code <= most:
-            raise ValueError(f"code is {code}; PCA on these images takes 1…{most}")
-    # The largest size holds all smaller ones: PCA's components come in order. Its start is drawn for the iterative
-    # solver only; the covariance solver is exact, and quick where there are more images than pixels.
-    solver = "covariance_eigh" if train.shape[1] <= 4096 else "randomized"
-    # Centred here: E[x xᵀ] − E[x] E[x]ᵀ, as that solver has it, loses the small components of bright images in float32.
-    mean = train.mean(0, dtype=torch.float64).float()  # (D,)
-    train, centred = train.sub_(mean), test.sub_(mean)
-    fitted = PCA(n_components=max(codes), svd_solver=solver, random_state=runtime.seed("pca")).fit(train.numpy())
-    axes = torch.from_numpy(fitted.components_).float()  # (Z, D), orthonormal rows
+    codes = tuple(codes)
+    if not codes:
+        raise ValueError("pca_errors: expected at least one code size, got none")
+    axes, mean = _principal_axes(images.train, codes)
+    centred = _flat(images.test).sub_(mean)  # (N, D)
     z = centred @ axes.T  # (N, Z)
+    # The largest size holds all smaller ones: PCA's components come in order.
     return {code: (centred - z[:, :code] @ axes[:code]).square().mean().item() for code in codes}
+
+
+def pca(images, code: int = 32) -> Callable[[Tensor], Tensor]:
+    """Principal component analysis as if it were a network, so that it can be asked about any image.
+
+    images     : ImageSet    or anything with uint8 .train (N, C, H, W)
+    code       : int         numbers in the code
+    returns    : x -> x_hat  float images (B, C, H, W) on any device to their projections of the same shape
+    raises     : TypeError   if the pixels are not uint8
+    raises     : ValueError  if there is no image, or code is not in 1…min(training images, pixels)
+    source     : Jolliffe 2002, Principal Component Analysis, 2nd edition; sklearn.decomposition.PCA
+    taught in  : notebooks/02_dense_autoencoder.ipynb
+    """
+    axes, mean = _principal_axes(images.train, (code,))
+
+    def project(x: Tensor) -> Tensor:
+        here, middle = axes.to(x.device), mean.to(x.device)
+        return (((x.flatten(1) - middle) @ here.T) @ here + middle).view_as(x)
+
+    return project
 
 
 def psnr(x_hat: Tensor, x: Tensor) -> Tensor:
@@ -165,6 +176,30 @@ def _over(pixels: Tensor, batch: int, where: torch.device, model, score: Callabl
     finally:
         for part, training in modes.items():
             part.training = training
+
+
+def _principal_axes(pixels: Tensor, codes: Sequence[int]) -> tuple[Tensor, Tensor]:
+    from sklearn.decomposition import PCA
+
+    mean = _mean(pixels)  # (D,)
+    # Centred here: E[x xᵀ] − E[x] E[x]ᵀ, as the solver has it, loses the small components of bright images in float32.
+    centred = _flat(pixels).sub_(mean)  # (N, D)
+    most = min(centred.shape)
+    for code in codes:
+        if not 1 <= code <= most:
+            raise ValueError(f"code is {code}; PCA on these images takes 1…{most}")
+    # The covariance solver is exact, and quick where there are more images than pixels; the other draws its start.
+    solver = "covariance_eigh" if centred.shape[1] <= 4096 else "randomized"
+    found = PCA(max(codes), copy=False, svd_solver=solver, random_state=runtime.seed("pca")).fit(centred.numpy())
+    return torch.from_numpy(found.components_).float(), mean  # (Z, D) orthonormal rows, (D,)
+
+
+def _mean(pixels: Tensor) -> Tensor:
+    if len(pixels) == 0:
+        raise ValueError("expected at least one image, got none")
+    # In parts: the whole set in float64 would be eight times its size, and a chapter has 1.5 GB.
+    sums = [part.flatten(1).sum(0) for part in pixels.split(1000)]  # (D,) each, int64
+    return (torch.stack(sums).sum(0).double() / (255 * len(pixels))).float()
 
 
 def _flat(pixels: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """The networks that a lesson has taught, as plain modules with `.encode` and `.decode`."""
 
 import math
-from collections.abc import Sequence
+import numbers
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ class DenseAutoencoder(nn.Module):
     code       : int         numbers in the code, at least 1
     hidden     : ints        widths between pixels and code, in the encoder's order; () gives one linear layer each way
     shape      : (C, H, W)   of one image
+    activation : () -> nn.Module  what stands between two linear layers, such as nn.ReLU or nn.Tanh
     output     : str         "sigmoid" keeps x_hat in [0, 1]; "none" leaves it unbounded (a linear decoder, as PCA has)
     returns    : nn.Module   call it with x (B, C, H, W) for x_hat (B, C, H, W)
     raises     : ValueError  if a width is no positive whole number, the shape is not (C, H, W), or output is unknown
@@ -26,22 +28,24 @@ class DenseAutoencoder(nn.Module):
         *,
         hidden: Sequence[int] = (256,),
         shape: Sequence[int] = (1, 28, 28),
+        activation: Callable[[], nn.Module] = nn.ReLU,
         output: str = "sigmoid",
     ):
         super().__init__()
-        hidden = (hidden,) if isinstance(hidden, int) else tuple(hidden)
+        hidden = (hidden,) if isinstance(hidden, numbers.Integral) else tuple(hidden)
         shape = tuple(shape)
         if len(shape) != 3:
             raise ValueError(f"shape is {shape}; expected (channels, height, width) such as (1, 28, 28)")
         for name, value in [("code", code), *(("hidden", h) for h in hidden), *(("shape", s) for s in shape)]:
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} holds {value!r}; expected a whole number of 1 or more")
+        code, hidden, shape = int(code), tuple(map(int, hidden)), tuple(map(int, shape))  # NumPy's whole numbers too
         if output not in ("sigmoid", "none"):
             raise ValueError(f'output is {output!r}; expected "sigmoid" or "none"')
         self.code, self.hidden, self.shape, self.output = code, hidden, shape, output
         pixels = math.prod(shape)
-        self.encoder = nn.Sequential(nn.Flatten(), *_dense((pixels, *hidden, code)))
-        self.decoder = nn.Sequential(*_dense((code, *reversed(hidden), pixels)), nn.Unflatten(1, shape))
+        self.encoder = nn.Sequential(nn.Flatten(), *_dense((pixels, *hidden, code), activation))
+        self.decoder = nn.Sequential(*_dense((code, *reversed(hidden), pixels), activation), nn.Unflatten(1, shape))
 
     def encode(self, x: Tensor) -> Tensor:
         """Image to code.
@@ -108,9 +112,9 @@ def parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def _dense(widths: Sequence[int]) -> list[nn.Module]:
-    # A ReLU between two linear layers, none after the last: without it the two would be one linear layer.
+def _dense(widths: Sequence[int], activation: Callable[[], nn.Module]) -> list[nn.Module]:
+    # Between two linear layers, none after the last: without an activation the two would be one linear layer.
     layers: list[nn.Module] = []
     for a, b in pairwise(widths):
-        layers += [nn.Linear(a, b), nn.ReLU()]
+        layers += [nn.Linear(a, b), activation()]
     return layers[:-1]

@@ -3,6 +3,7 @@
 import copy
 import io
 import math
+import numbers
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -205,6 +206,7 @@ def fit(
     taught in  : notebooks/02_dense_autoencoder.ipynb
     """
     _check_numbers(epochs=epochs, batch=batch, lr=lr, patience=patience, threshold=threshold)
+    epochs, batch = int(epochs), int(batch)  # NumPy's whole numbers will do, but not for torch's split
     where = torch.device(device) if device is not None else runtime.device()
     # The whole set lives on the device as bytes, and a batch is an index into it: no loader, no copies.
     train = _resident("train", images.train, where)  # (N, C, H, W) uint8
@@ -215,7 +217,7 @@ def fit(
     shuffler = runtime.stream("batches", seed)
     history, best = History(unit=_unit(objective)), copy.deepcopy(model.state_dict())
 
-    with runtime.tuned(where), runtime.seeded("objective", seed), _bar(epochs, progress) as bar:
+    with runtime.tuned(where) as yield_cores, runtime.seeded("objective", seed), _bar(epochs, progress) as bar:
         try:
             for epoch in range(1, epochs + 1):
                 start = time.perf_counter()
@@ -223,6 +225,7 @@ def fit(
                 total = torch.zeros((), device=where)
                 model.train()
                 for index in order.split(batch):
+                    yield_cores()
                     x = runtime.to_unit(train[index])  # (B, C, H, W)
                     loss = _one_per_image(objective(model, x), len(x))
                     optimiser.zero_grad(set_to_none=True)
@@ -278,8 +281,8 @@ def _score(model: nn.Module, pixels: Tensor, objective: Objective, *, batch: int
     # The same random numbers every time, or a noisy objective would make epochs better and worse by luck.
     model.eval()
     with torch.no_grad(), runtime.seeded("validation", seed):
-        parts = [objective(model, runtime.to_unit(part)).double().sum() for part in pixels.split(batch)]
-    return torch.stack(parts).sum().item() / len(pixels)
+        parts = [objective(model, runtime.to_unit(part)).sum() for part in pixels.split(batch)]
+    return torch.stack(parts).cpu().double().sum().item() / len(pixels)  # on the CPU: Apple's GPU has no float64
 
 
 def _one_per_image(loss: Tensor, count: int) -> Tensor:
@@ -315,7 +318,7 @@ def _check_numbers(*, epochs: int, batch: int, lr: float, patience: int | None, 
     for name, value in [("epochs", epochs), ("batch", batch), ("patience", patience)]:
         if value is None and name == "patience":
             continue
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{name} is {value!r}; expected a whole number of 1 or more")
     if not (isinstance(lr, (int, float)) and 0 < lr < math.inf):
         raise ValueError(f"lr is {lr!r}; expected a positive number such as 0.004")

@@ -154,7 +154,7 @@ def _decoded(network: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
     import torch
 
     # The reader's model may sit on a GPU; its own parameters tell where.
-    owner = getattr(network, "__self__", None)
+    owner = getattr(network, "__self__", network)
     weight = next(owner.parameters(), None) if hasattr(owner, "parameters") else None
     with torch.no_grad():
         return network(batch.to(weight.device) if weight is not None else batch).cpu()

@@ -26,9 +26,9 @@ import pytest
 import torch
 
 from aetutor import data
-from aetutor.data import DataError
+from aetutor.data import DataError, files
 
-REPOSITORY = Path(data.__file__).resolve().parent.parent
+REPOSITORY = Path(data.__file__).resolve().parents[2]
 NOWHERE = ("http://127.0.0.1:9/",)  # the discard port: refused at once
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
@@ -47,15 +47,15 @@ def arrays() -> list[np.ndarray]:
     return [images[:12], labels[:12], images[12:], labels[12:]]
 
 
-def spec(payloads: list[bytes], shapes=None, checked="content sha256", mirrors=NOWHERE, **more) -> data._Spec:
+def spec(payloads: list[bytes], shapes=None, checked="content sha256", mirrors=NOWHERE, **more) -> files._Spec:
     """A spec that expects just these IDX files, in the folder Tiny/raw."""
     method = checked.split()[1]
-    files = []
+    expected = []
     for name, payload, shape in zip(NAMES, payloads, shapes or [a.shape for a in arrays()], strict=True):
         seen = payload if checked.startswith("content") else packed(payload)
         checksum = f"{checked} {hashlib.new(method, seen).hexdigest()}"
-        files.append(data._File(f"Tiny/raw/{name}.gz", checksum, shape))
-    return data._Spec(tuple(files), data._read_idx, ("nought", "one", "two"), mirrors, valid=4, **more)
+        expected.append(files._File(f"Tiny/raw/{name}.gz", checksum, shape))
+    return files._Spec(tuple(expected), files._read_idx, ("nought", "one", "two"), mirrors, valid=4, **more)
 
 
 def packed(payload: bytes) -> bytes:
@@ -85,14 +85,18 @@ def places(monkeypatch, tmp_path) -> Path:
 def tiny(monkeypatch, places) -> Path:
     """The dataset "tiny", whole and sound; returns its folder."""
     payloads = [idx(a) for a in arrays()]
-    monkeypatch.setitem(data._DATASETS, "tiny", spec(payloads))
+    monkeypatch.setitem(files._DATASETS, "tiny", spec(payloads))
     return write(places, payloads)
 
 
 def error(call, *args, **more) -> str:
+    return str(refusal(call, *args, **more))
+
+
+def refusal(call, *args, **more) -> DataError:
     with pytest.raises(DataError) as caught:
         call(*args, **more)
-    return str(caught.value)
+    return caught.value
 
 
 def left(root: Path) -> list[str]:
@@ -165,7 +169,7 @@ def test_the_checksums_and_file_names_of_the_others_are_those_that_torchvision_p
     from torchvision import datasets
 
     for name, theirs in (("fashion_mnist", datasets.FashionMNIST), ("kmnist", datasets.KMNIST)):
-        ours = data._DATASETS[name]
+        ours = files._DATASETS[name]
         assert [(Path(f.path).name, f.checksum) for f in ours.files] == [
             (file, f"file md5 {md5}") for file, md5 in theirs.resources
         ]
@@ -196,21 +200,35 @@ def test_without_aetutor_data_the_users_cache_is_read(tiny, places, monkeypatch,
 
 
 def test_an_installed_wheel_reads_the_files_that_it_carries(tiny, places, monkeypatch, tmp_path):
-    monkeypatch.setattr(data, "__file__", str(tmp_path / "aetutor" / "data.py"))
+    monkeypatch.setattr(data.places, "__file__", str(tmp_path / "aetutor" / "data" / "places.py"))
     monkeypatch.delenv("AETUTOR_DATA")
     shutil.move(places, tmp_path / "aetutor" / "_shipped")
     assert data.where("tiny") == tmp_path / "aetutor" / "_shipped"
     assert len(data.load("tiny").train) == 8
     next((tmp_path / "aetutor" / "_shipped").rglob("*.gz")).unlink()
-    assert "pip install --force-reinstall" in error(data.load, "tiny")
+    assert refusal(data.load, "tiny").mend == "pip install --force-reinstall --no-deps aetutor"
 
 
 def test_a_damaged_file_in_a_checkout_is_mended_by_git(tiny, places, monkeypatch, tmp_path):
-    monkeypatch.setattr(data, "__file__", str(tmp_path / "aetutor" / "data.py"))
+    monkeypatch.setattr(data.places, "__file__", str(tmp_path / "aetutor" / "data" / "places.py"))
     monkeypatch.delenv("AETUTOR_DATA")
     shutil.move(places, tmp_path / "data")
     next((tmp_path / "data").rglob("*.gz")).unlink()
-    assert "git checkout -- data/Tiny" in error(data.load, "tiny")
+    assert refusal(data.load, "tiny").mend == "git checkout -- data/Tiny"
+
+
+def test_an_error_ends_with_what_mends_it_and_keeps_that_apart(monkeypatch, places):
+    plain, mended = DataError("It is bad."), DataError("It is bad.", "make it good")
+    assert (str(plain), plain.mend) == ("It is bad.", "")
+    assert (str(mended), mended.mend) == ("It is bad. To mend it: make it good", "make it good")
+    again = pickle.loads(pickle.dumps(mended))  # as between the processes of a loader
+    assert (str(again), again.mend) == (str(mended), mended.mend)
+    monkeypatch.setenv("AETUTOR_DATA", str(places / "absent"))
+    assert refusal(data.where, "mnist").mend == "unset AETUTOR_DATA"
+
+
+def test_names_are_those_that_load_knows():
+    assert data.NAMES == ("mnist", "fashion_mnist", "kmnist", "cifar10") == tuple(files._DATASETS)
 
 
 def test_a_damaged_copy_is_never_passed_over_for_a_sound_one(tiny, places, tmp_path):
@@ -244,7 +262,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones_and_the_nearest(name, h
 def damaged(tiny: Path, name: str = NAMES[0]) -> str:
     message = error(data.load, "tiny")
     assert str(tiny / name) in message
-    assert "Put a good copy there" in message and "AETUTOR_DATA" in message
+    assert "put a good copy there" in message and "AETUTOR_DATA" in message
     return message
 
 
@@ -347,14 +365,14 @@ HEADERS = {
 @pytest.mark.parametrize("checked", ["content sha256", "file md5"])
 def test_a_wrong_header_is_an_error_even_if_the_checksum_agrees(monkeypatch, places, words, checked):
     payloads = [HEADERS[words](arrays()[0]), *map(idx, arrays()[1:])]
-    monkeypatch.setitem(data._DATASETS, "tiny", spec(payloads, checked=checked))
+    monkeypatch.setitem(files._DATASETS, "tiny", spec(payloads, checked=checked))
     assert words in damaged(write(places, payloads))
 
 
 def test_labels_and_images_of_different_counts_are_an_error_that_names_both_files(monkeypatch, places):
     images, labels, test, test_labels = arrays()
     payloads = [idx(a) for a in (images, labels[:11], test, test_labels)]
-    monkeypatch.setitem(data._DATASETS, "tiny", spec(payloads, [images.shape, (11,), test.shape, test_labels.shape]))
+    monkeypatch.setitem(files._DATASETS, "tiny", spec(payloads, [images.shape, (11,), test.shape, test_labels.shape]))
     folder = write(places, payloads)
     assert "holds 11 labels, but" in damaged(folder, NAMES[1]) and NAMES[0] in damaged(folder)
 
@@ -362,13 +380,13 @@ def test_labels_and_images_of_different_counts_are_an_error_that_names_both_file
 def test_labels_outside_the_range_are_an_error(monkeypatch, places):
     images, labels, test, test_labels = arrays()
     payloads = [idx(a) for a in (images, labels, test, test_labels + 1)]
-    monkeypatch.setitem(data._DATASETS, "tiny", spec(payloads))
+    monkeypatch.setitem(files._DATASETS, "tiny", spec(payloads))
     assert "labels from 1 to 3, expected 0 to 2" in damaged(write(places, payloads), NAMES[3])
 
 
 def test_where_only_the_gz_has_a_published_checksum_the_gz_is_asked_for(monkeypatch, places):
     payloads = [idx(a) for a in arrays()]
-    monkeypatch.setitem(data._DATASETS, "tiny", spec(payloads, checked="file md5"))
+    monkeypatch.setitem(files._DATASETS, "tiny", spec(payloads, checked="file md5"))
     folder = write(places, payloads)
     assert len(data.load("tiny").train) == 8
     (folder / NAMES[0]).write_bytes(payloads[0])
@@ -395,9 +413,9 @@ def cifar_archive(records: np.ndarray, leave_out=(), cut=0) -> bytes:
     return target.getvalue()
 
 
-def cifar_spec(payload: bytes, mirrors=NOWHERE) -> data._Spec:
-    file = data._File("cifar-10-binary.tar.gz", f"file sha256 {hashlib.sha256(payload).hexdigest()}", (4, 3, 2, 2))
-    return dataclasses.replace(data._DATASETS["cifar10"], files=(file,), mirrors=mirrors, valid=5)
+def cifar_spec(payload: bytes, mirrors=NOWHERE) -> files._Spec:
+    file = files._File("cifar-10-binary.tar.gz", f"file sha256 {hashlib.sha256(payload).hexdigest()}", (4, 3, 2, 2))
+    return dataclasses.replace(files._DATASETS["cifar10"], files=(file,), mirrors=mirrors, valid=5)
 
 
 @pytest.fixture
@@ -410,7 +428,7 @@ def records():
 
 def test_cifar10_is_read_out_of_its_archive_channel_by_channel(monkeypatch, places, records):
     payload = cifar_archive(records)
-    monkeypatch.setitem(data._DATASETS, "cifar10", cifar_spec(payload))
+    monkeypatch.setitem(files._DATASETS, "cifar10", cifar_spec(payload))
     (places / "cifar-10-binary.tar.gz").write_bytes(payload)
     found = data.load("cifar10")
     assert (len(found.train), len(found.valid), len(found.test), found.shape) == (15, 5, 4, (3, 2, 2))
@@ -434,7 +452,7 @@ def test_cifar10_is_read_out_of_its_archive_channel_by_channel(monkeypatch, plac
 )
 def test_an_archive_with_a_batch_missing_or_cut_short_is_an_error(monkeypatch, places, records, change, words):
     payload = cifar_archive(records, **change)
-    monkeypatch.setitem(data._DATASETS, "cifar10", cifar_spec(payload))
+    monkeypatch.setitem(files._DATASETS, "cifar10", cifar_spec(payload))
     (places / "cifar-10-binary.tar.gz").write_bytes(payload)
     message = error(data.load, "cifar10")
     assert words in message and str(places / "cifar-10-binary.tar.gz") in message
@@ -442,10 +460,10 @@ def test_an_archive_with_a_batch_missing_or_cut_short_is_an_error(monkeypatch, p
 
 def test_a_damaged_archive_is_an_error(monkeypatch, places, records):
     payload = cifar_archive(records)
-    monkeypatch.setitem(data._DATASETS, "cifar10", cifar_spec(payload))
+    monkeypatch.setitem(files._DATASETS, "cifar10", cifar_spec(payload))
     (places / "cifar-10-binary.tar.gz").write_bytes(payload[:-9])
     assert "damaged or altered" in error(data.load, "cifar10")
-    monkeypatch.setitem(data._DATASETS, "cifar10", cifar_spec(payload[:-100]))  # as if that were its checksum
+    monkeypatch.setitem(files._DATASETS, "cifar10", cifar_spec(payload[:-100]))  # as if that were its checksum
     (places / "cifar-10-binary.tar.gz").write_bytes(payload[:-100])
     assert "not a sound tar.gz" in error(data.load, "cifar10")
 
@@ -458,7 +476,7 @@ def test_torchvisions_pickles_are_not_read_and_the_error_says_why(monkeypatch, p
     (places / "cifar-10-batches-py").mkdir()
     for name in ("data_batch_1", "batches.meta"):
         (places / "cifar-10-batches-py" / name).write_bytes(pickle.dumps(Trap()))
-    monkeypatch.setitem(data._DATASETS, "cifar10", cifar_spec(b""))
+    monkeypatch.setitem(files._DATASETS, "cifar10", cifar_spec(b""))
     message = error(data.load, "cifar10")
     assert str(places / "cifar-10-batches-py") in message and "pickle" in message
     assert str(places / "cifar-10-binary.tar.gz") in message
@@ -466,9 +484,12 @@ def test_torchvisions_pickles_are_not_read_and_the_error_says_why(monkeypatch, p
 
 
 def test_the_module_imports_nothing_that_reads_pickles():
-    tree = ast.parse(Path(data.__file__).read_text())
-    imported = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
-    called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    trees = [ast.parse(path.read_text()) for path in Path(data.__file__).parent.glob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    imported = {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}
+    imported |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+    called = {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
+    assert len(trees) == 4
     assert not imported & {"pickle", "shelve", "marshal"} and not called & {"torch.load", "np.load"}
 
 
@@ -540,7 +561,7 @@ def offered(monkeypatch, server):
     def offer(*how: str, checked="file md5", **more):
         mirrors = server.mirrors(*how) if how else NOWHERE
         payloads = [idx(a) for a in arrays()]
-        monkeypatch.setitem(data._DATASETS, "tiny", spec(payloads, checked=checked, mirrors=mirrors, **more))
+        monkeypatch.setitem(files._DATASETS, "tiny", spec(payloads, checked=checked, mirrors=mirrors, **more))
 
     return offer
 
@@ -569,7 +590,7 @@ def test_without_aetutor_data_it_is_downloaded_into_the_users_cache(offered, pla
 
 def test_cifar10_is_downloaded_as_one_checked_archive(monkeypatch, server, places, records):
     payload = server.files["cifar-10-binary.tar.gz"] = cifar_archive(records)
-    monkeypatch.setitem(data._DATASETS, "cifar10", cifar_spec(payload, server.mirrors("broken", "good")))
+    monkeypatch.setitem(files._DATASETS, "cifar10", cifar_spec(payload, server.mirrors("broken", "good")))
     assert len(data.load("cifar10").train) == 15
     assert left(places) == ["cifar-10-binary.tar.gz"]
 
@@ -604,11 +625,11 @@ def test_no_network_is_one_clear_error_at_once(offered, places):
     start = time.perf_counter()
     message = error(data.load, "tiny")
     assert time.perf_counter() - start < 5
-    assert f"{NAMES[0]}.gz" in message and "Check the network" in message and left(places) == []
+    assert f"{NAMES[0]}.gz" in message and "check the network" in message and left(places) == []
 
 
 def test_a_server_that_never_answers_is_given_up(offered, places, monkeypatch):
-    monkeypatch.setattr(data, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(data.places, "_TIMEOUT", 0.2)
     offered("silent")
     start = time.perf_counter()
     assert "timed out" in error(data.load, "tiny")
@@ -677,7 +698,7 @@ def test_what_a_killed_download_left_is_swept_up_a_day_later(offered, places):
 
 def test_if_the_courses_own_files_are_gone_the_error_says_how_to_restore_them(offered):
     offered(shipped=True)
-    assert "git checkout -- data/Tiny" in error(data.load, "tiny")
+    assert refusal(data.load, "tiny").mend == "git checkout -- data/Tiny"
 
 
 def test_a_torchvision_that_cannot_be_imported_is_one_clear_error(offered, places, monkeypatch):

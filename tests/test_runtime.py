@@ -1,0 +1,304 @@
+"""What `aetutor.runtime` promises: the device there is, random streams that stay apart, a report on what is wrong."""
+
+import importlib.metadata
+import os
+import sys
+
+import pytest
+import torch
+import torchvision  # noqa: F401  imported before a test says that there is no GPU
+from torch import nn
+
+from aetutor import runtime
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+def course(monkeypatch, number):
+    if number is None:
+        monkeypatch.delenv("AETUTOR_SEED", raising=False)
+    else:
+        monkeypatch.setenv("AETUTOR_SEED", number)
+
+
+# --- Device and budget ----------------------------------------------------------------------------------------
+
+
+def test_the_device_is_cuda_else_mps_else_the_cpu(no_gpu, monkeypatch):
+    assert runtime.device() == torch.device("cpu")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert runtime.device() == torch.device("mps")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert runtime.device() == torch.device("cuda")
+
+
+def test_budget_gives_the_first_value_on_a_cpu_and_the_second_on_a_gpu(no_gpu, monkeypatch):
+    assert runtime.budget(cpu=3, gpu=30) == 3
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert runtime.budget(cpu=3, gpu=30) == 30
+
+
+def test_pixels_become_floats_in_0_to_1_and_every_byte_comes_back():
+    pixels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    x = runtime.to_unit(pixels)
+    assert x.dtype == torch.float32 and x.shape == pixels.shape and x.device == pixels.device
+    assert x.min() == 0 and x.max() == 1
+    torch.testing.assert_close(x.double(), pixels.double() / 255, rtol=0, atol=1e-7)
+    assert torch.equal((x * 255).round().to(torch.uint8), pixels)
+    assert pixels[0, 0, 0, 5] == 5  # the bytes stay as they were
+
+
+def test_pixels_go_to_the_device_that_is_named():
+    assert runtime.to_unit(torch.zeros(1, 1, 2, 2, dtype=torch.uint8), where="meta").device.type == "meta"
+
+
+@pytest.mark.parametrize("wrong", [torch.zeros(1, 1, 2, 2), torch.zeros(1, dtype=torch.int64), [[0]]])
+def test_what_is_no_uint8_tensor_is_not_scaled_a_second_time(wrong):
+    with pytest.raises(TypeError, match="expected a uint8 tensor of pixels 0…255, got"):
+        runtime.to_unit(wrong)
+
+
+# --- Random streams -------------------------------------------------------------------------------------------
+
+
+def test_a_seed_depends_on_name_number_and_course_and_on_nothing_else(monkeypatch):
+    seeds = {}
+    for number in (None, "1", "-3"):
+        course(monkeypatch, number)
+        for key in [("batches", 0), ("batches", 1), ("weights", 0), ("weights", 1)]:
+            seeds[number, *key] = runtime.seed(*key)
+            torch.rand(3)  # what ran before must not matter
+            assert runtime.seed(*key) == seeds[number, *key]
+    assert len(set(seeds.values())) == 12
+
+
+def test_an_unset_an_empty_and_a_zero_aetutor_seed_are_the_same(monkeypatch):
+    found = set()
+    for number in (None, "", " ", "0", " 0 "):
+        course(monkeypatch, number)
+        found.add(runtime.seed("batches"))
+    assert len(found) == 1
+
+
+def test_seeds_fit_torch_numpy_and_scikit_learn():
+    seeds = [runtime.seed("x", number) for number in range(2000)]
+    assert all(0 <= s < 2**31 for s in seeds) and len(set(seeds)) == 2000
+    assert max(seeds) > 0.99 * 2**31 and min(seeds) < 0.01 * 2**31
+
+
+def test_names_and_numbers_do_not_run_into_each_other():
+    assert runtime.seed("a1", 0) != runtime.seed("a", 10)
+    assert runtime.seed("a/1") != runtime.seed("a", 1)
+
+
+def test_a_seed_is_the_same_on_every_machine_and_in_every_version(monkeypatch):
+    """If this number changes, every number in every committed notebook changes with it."""
+    import hashlib
+
+    course(monkeypatch, "4")
+    expected = int(hashlib.sha256(b"4/batches/2").hexdigest()[:8], 16) // 2
+    assert runtime.seed("batches", 2) == expected
+
+
+def test_a_stream_repeats_itself_and_other_names_numbers_and_courses_give_others(monkeypatch):
+    course(monkeypatch, None)
+
+    def drawn(*key):
+        return tuple(torch.rand(4, generator=runtime.stream(*key)).tolist())
+
+    assert drawn("batches") == drawn("batches", 0)
+    first = {drawn("batches"), drawn("batches", 1), drawn("figure")}
+    course(monkeypatch, "1")
+    assert len(first | {drawn("batches")}) == 4
+
+
+def test_drawing_from_one_stream_does_not_move_another_or_the_global_one():
+    a, b, state = runtime.stream("a"), runtime.stream("b"), torch.get_rng_state()
+    expected = torch.rand(3, generator=runtime.stream("b"))
+    torch.rand(100, generator=a)
+    assert torch.equal(torch.rand(3, generator=b), expected)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_seeded_gives_the_same_weights_and_leaves_the_global_generator_as_it_was():
+    state = torch.get_rng_state()
+    with runtime.seeded("weights", 3):
+        first = nn.Linear(4, 4).weight
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(7)
+    with runtime.seeded("weights", 3):
+        again = nn.Linear(4, 4).weight
+    with runtime.seeded("weights", 4):
+        other = nn.Linear(4, 4).weight
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_seeded_restores_the_global_generator_after_an_error_too():
+    state = torch.get_rng_state()
+    with pytest.raises(ZeroDivisionError), runtime.seeded("weights"):
+        torch.rand(3)
+        _ = 1 / 0
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_seeded_restores_the_generator_of_apples_gpu_too(monkeypatch):
+    apple = torch.Generator().manual_seed(5)  # stands in for the one of a GPU that is not here
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.mps, "manual_seed", apple.manual_seed)
+    monkeypatch.setattr(torch.mps, "get_rng_state", apple.get_state)
+    monkeypatch.setattr(torch.mps, "set_rng_state", apple.set_state)
+    state = apple.get_state()
+    with runtime.seeded("weights", 3):
+        assert apple.initial_seed() == runtime.seed("weights", 3)
+    assert torch.equal(apple.get_state(), state)
+    with pytest.raises(ZeroDivisionError), runtime.seeded("weights"):
+        _ = torch.rand(3, generator=apple), 1 / 0
+    assert torch.equal(apple.get_state(), state)
+
+
+@pytest.mark.parametrize("wrong", ["one", "1.5", "0x"])
+def test_an_aetutor_seed_that_is_no_number_is_named(monkeypatch, wrong):
+    course(monkeypatch, wrong)
+    with pytest.raises(ValueError, match=rf"AETUTOR_SEED is '{wrong}'; expected a whole number"):
+        runtime.seed("x")
+    with pytest.raises(ValueError, match="AETUTOR_SEED"):
+        runtime.stream("x")
+    with pytest.raises(ValueError, match="AETUTOR_SEED"), runtime.seeded("x"):
+        pass
+
+
+# --- Tuning ---------------------------------------------------------------------------------------------------
+
+
+def limits(monkeypatch, **files):
+    """Lets the machine's limit files read as given, such as cpu="150000 100000"."""
+    names = {"cpu": "/sys/fs/cgroup/cpu.max", "memory": "/sys/fs/cgroup/memory.max"}
+    texts = {names[key]: text for key, text in files.items()}
+    monkeypatch.setattr(runtime, "_first_line", lambda path: texts.get(path, ""))
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"),
+    [
+        ("200000 100000", 2),
+        ("150000 100000", 2),
+        ("50000 100000", 1),
+        ("max 100000", 8),
+        ("", 8),
+        ("900000 100000", 8),
+        ("0 100000", 1),
+    ],
+)
+def test_cores_are_those_a_container_grants(monkeypatch, quota, cores):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    limits(monkeypatch, cpu=quota)
+    assert runtime.cpus() == cores
+
+
+def test_memory_is_what_a_container_grants_and_never_more_than_the_machine_has(monkeypatch):
+    limits(monkeypatch, memory="max")
+    machine = runtime.memory()
+    assert machine > 1e8
+    limits(monkeypatch, memory="100000000")
+    assert runtime.memory() == 1e8
+    limits(monkeypatch, memory="9" * 19)
+    assert runtime.memory() == machine
+
+
+def flushes_denormals() -> bool:
+    return (torch.tensor([1e-39]) * torch.tensor([0.5])).item() == 0
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_tuned_flushes_denormals_inside_and_leaves_torch_as_it_was(fails):
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this CPU cannot flush denormals")
+    torch.set_flush_denormal(False)
+    before = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    try:
+        with runtime.tuned("cpu"):
+            assert flushes_denormals()
+            assert torch.get_num_threads() <= runtime.cpus()
+            if fails:
+                raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        assert fails
+    assert not flushes_denormals()
+    assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == before
+
+
+def test_tuned_takes_no_more_threads_than_cores_and_no_more_than_there_were(monkeypatch):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        for cores, threads in [(1, 1), (2, 2), (64, 2)]:
+            monkeypatch.setattr(runtime, "cpus", lambda cores=cores: cores)
+            with runtime.tuned("cpu"):
+                assert torch.get_num_threads() == threads
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_tuned_lowers_matrix_precision_on_cuda_only_and_only_inside():
+    before = torch.get_float32_matmul_precision()
+    with runtime.tuned("cpu"):
+        assert torch.get_float32_matmul_precision() == before
+    with runtime.tuned("cuda"):
+        assert torch.get_float32_matmul_precision() == "high"
+    assert torch.get_float32_matmul_precision() == before
+
+
+# --- Report ---------------------------------------------------------------------------------------------------
+
+
+def test_the_report_names_versions_device_cores_memory_and_seed(no_gpu, monkeypatch):
+    course(monkeypatch, "17")
+    found = runtime.report()
+    assert found.problems == []
+    for package in ("torch", "torchvision", "numpy", "matplotlib", "scikit-image"):
+        assert found.facts[package] == importlib.metadata.version(package)
+    assert found.facts["device"] == "cpu" and found.facts["AETUTOR_SEED"] == "17"
+    assert "Everything the course needs is here" in str(found)
+    for name, text in found.facts.items():
+        assert any(line.startswith(name) and line.endswith(text) for line in str(found).splitlines())
+
+
+def test_the_report_says_how_to_mend_a_missing_package(monkeypatch):
+    version = importlib.metadata.version
+
+    def without(package):
+        if package == "scikit-image":
+            raise importlib.metadata.PackageNotFoundError(package)
+        return version(package)
+
+    monkeypatch.setattr(importlib.metadata, "version", without)
+    found = runtime.report()
+    assert found.facts["scikit-image"] == "missing"
+    assert ("scikit-image is not installed", f"{sys.executable} -m pip install scikit-image") in found.problems
+    assert "✘ scikit-image is not installed" in str(found) and "✔" not in str(found)
+    assert f"{sys.executable} -m pip install scikit-image" in str(found)
+
+
+def test_the_report_says_how_to_mend_a_bad_seed_little_memory_and_a_broken_torchvision(monkeypatch):
+    course(monkeypatch, "one")
+    limits(monkeypatch, memory="1000000000")
+    monkeypatch.setitem(sys.modules, "torchvision", None)  # import raises
+    found = runtime.report()
+    wrong = "\n".join(f"{what} -> {mend}" for what, mend in found.problems)
+    assert len(found.problems) == 3
+    assert "AETUTOR_SEED is 'one'" in wrong and "unset AETUTOR_SEED" in wrong
+    assert "1.0 GB of memory" in wrong
+    assert "torchvision does not import" in wrong and "--force-reinstall torch torchvision" in wrong
+
+
+def test_the_report_is_a_table_in_a_notebook_and_escapes_what_it_shows():
+    found = runtime.Report({"device": "<gpu>"}, [("a & b", "pip <x>")])
+    html = found._repr_html_()
+    assert html.count("<tr") >= 1 and "<table" in html
+    assert "&lt;gpu&gt;" in html and "a &amp; b" in html and "pip &lt;x&gt;" in html and "<gpu>" not in html
+    assert "✔" in runtime.Report({"device": "cpu"}, [])._repr_html_()

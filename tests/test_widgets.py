@@ -1,0 +1,253 @@
+"""What `aetutor.widgets` promises: the picture follows the sliders, errors are seen, and a still stays behind."""
+
+import ipywidgets
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from conftest import spots
+from IPython.core.formatters import DisplayFormatter
+from torch import nn
+
+from aetutor import models, plots, runtime, widgets
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def draw(height: float) -> plots.Picture:
+    if height > 8:
+        raise ZeroDivisionError(f"no <bar> of {height}")
+    return plots.bars({"bar": height}, title="A bar", x="unit")
+
+
+def live():
+    return widgets.Live(draw, {"height": widgets.slider("height", 0, 10, 2)})
+
+
+@pytest.fixture
+def model():
+    with runtime.seeded("weights"):
+        return models.DenseAutoencoder(2, hidden=(8,), shape=(1, 8, 8)).eval()
+
+
+@pytest.fixture
+def x():
+    return spots(6) / 255
+
+
+def title(picture):
+    return picture.get_suptitle()
+
+
+# --- Live -----------------------------------------------------------------------------------------------------
+
+
+def test_moving_a_slider_changes_the_picture_and_moving_it_back_brings_the_picture_back():
+    it = live()
+    first = it.picture.value
+    it.controls["height"].value = 5
+    assert it.picture.value != first
+    assert it.picture.value == draw(5).png()
+    it.controls["height"].value = 2
+    assert it.picture.value == first == draw(2).png()
+
+
+def test_an_error_while_drawing_is_shown_and_goes_with_the_next_good_move():
+    it = live()
+    first = it.picture.value
+    it.controls["height"].value = 9
+    assert it.message.value == "<b>ZeroDivisionError: no &lt;bar&gt; of 9.0</b>"
+    assert it.picture.value == first
+    it.controls["height"].value = 3
+    assert it.message.value == "" and it.picture.value == draw(3).png()
+
+
+def test_an_error_in_the_first_picture_is_raised():
+    with pytest.raises(ZeroDivisionError):
+        widgets.Live(draw, {"height": widgets.slider("height", 0, 10, 9)})
+
+
+def test_the_reader_sees_controls_above_message_above_picture():
+    it = live()
+    assert it.box.children == (it.controls["height"], it.message, it.picture)
+    assert it.message.value == ""
+
+
+def test_a_notebook_gets_the_widget_and_beside_it_the_still_with_its_description():
+    it = live()
+    it.controls["height"].value = 4
+    data, metadata = DisplayFormatter().format(it)
+    assert data[VIEW] == {"version_major": 2, "version_minor": 0, "model_id": it.box.model_id}
+    still = draw(4)
+    assert data["image/png"] == it.picture.value == still.png()
+    assert data["text/plain"] == still.alt != ""
+    assert metadata["image/png"]["alt"] == still.alt
+
+
+def test_the_widget_view_is_the_one_that_ipywidgets_itself_would_send():
+    it = live()
+    theirs, _ = DisplayFormatter().format(it.box)
+    ours, _ = DisplayFormatter().format(it)
+    assert ours[VIEW] == theirs[VIEW]
+
+
+def test_two_live_pictures_do_not_move_each_other():
+    one, two = live(), live()
+    before = two.picture.value
+    one.controls["height"].value = 7
+    assert two.picture.value == before and one.box.model_id != two.box.model_id
+
+
+def test_drawing_a_widget_imports_no_style_into_matplotlib(model):
+    before = {name: value for name, value in matplotlib.rcParams.copy().items() if name != "backend"}
+    it = widgets.map_explorer(model.decode, torch.randn(9, 2))
+    it.controls["first"].value = 0.1
+    assert {name: value for name, value in matplotlib.rcParams.copy().items() if name != "backend"} == before
+
+
+# --- Slider ---------------------------------------------------------------------------------------------------
+
+
+def test_a_slider_spans_its_range_in_100_steps_and_acts_while_it_moves():
+    it = widgets.slider("first code number", -3, 5, 1)
+    assert isinstance(it, ipywidgets.FloatSlider)
+    assert (it.min, it.max, it.value, it.step, it.description) == (-3, 5, 1, pytest.approx(0.08), "first code number")
+    assert it.continuous_update
+
+
+@pytest.mark.parametrize(("value", "kept"), [(-9, -3), (9, 5), (-3, -3), (5, 5)])
+def test_a_start_outside_the_range_is_moved_to_its_end(value, kept):
+    assert widgets.slider("a", -3, 5, value).value == kept
+
+
+@pytest.mark.parametrize(("low", "high"), [(1, 1), (2, 1), (float("nan"), 1)])
+def test_an_empty_range_is_refused(low, high):
+    with pytest.raises(ValueError, match="low must be below high"):
+        widgets.slider("a", low, high, 1)
+
+
+# --- Explorers ------------------------------------------------------------------------------------------------
+
+
+def test_the_map_explorer_starts_in_the_middle_of_the_codes_and_decodes_where_the_sliders_stand(model, x):
+    z = model.encode(x).detach()
+    it = widgets.map_explorer(model.decode, z, torch.arange(6))
+    first, second = it.controls["first"], it.controls["second"]
+    assert [s.min for s in (first, second)] == pytest.approx(z.min(0).values.tolist())
+    assert [s.max for s in (first, second)] == pytest.approx(z.max(0).values.tolist())
+    assert [s.value for s in (first, second)] == pytest.approx(z.median(0).values.tolist())
+    before = it.picture.value
+    first.value, second.value = first.max, second.min
+    assert it.picture.value != before
+    decoded = model.decode(torch.tensor([[first.value, second.value]])).detach().numpy()
+    (drawn,) = it.draw().axes[1].images
+    np.testing.assert_allclose(np.asarray(drawn.get_array()), decoded[0, 0], atol=1e-6)
+
+
+def test_the_map_explorer_takes_any_function_and_no_labels():
+    it = widgets.map_explorer(lambda z: z.sum(1).sigmoid().view(-1, 1, 1, 1).expand(-1, 3, 4, 4), torch.randn(9, 2))
+    before = it.picture.value
+    it.controls["second"].value = it.controls["second"].max
+    assert it.picture.value != before
+
+
+def test_the_map_explorer_lets_a_code_number_that_never_changes_stand_still_in_the_middle(model):
+    z = torch.stack([torch.linspace(-1, 1, 9), torch.full((9,), 0.5)], 1)
+    it = widgets.map_explorer(model.decode, z)
+    second = it.controls["second"]
+    assert second.min < second.value < second.max and second.value == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("z", [torch.zeros(5, 3), torch.zeros(5), torch.zeros(0, 2)])
+def test_the_map_explorer_refuses_codes_that_are_not_two_numbers_each(model, z):
+    with pytest.raises(ValueError, match=r"expected codes \(N, 2\)"):
+        widgets.map_explorer(model.decode, z)
+
+
+def test_the_map_explorer_refuses_labels_that_do_not_fit(model):
+    with pytest.raises(ValueError, match="labels"):
+        widgets.map_explorer(model.decode, torch.randn(5, 2), torch.arange(4))
+
+
+def explorer(model, x, **how):
+    return widgets.code_explorer(model.encode, model.decode, x, **{"spread": [0.5, 2.0], "which": [1, 0]} | how)
+
+
+def test_the_code_explorer_adds_to_a_code_number_in_units_of_its_spread(model, x):
+    it = explorer(model, x)
+    assert list(it.controls) == ["image", "z1", "z0"]
+    it.controls["image"].value = 3
+    it.controls["z1"].value = 1.5
+    moved = model.encode(x[3:4]) + torch.tensor([[0.0, 1.5 * 2.0]])
+    expected = [x[3, 0], model(x[3:4])[0, 0], model.decode(moved)[0, 0]]
+    drawn = [np.asarray(axes.images[0].get_array()) for axes in it.draw().axes]
+    for array, image in zip(drawn, expected, strict=True):
+        np.testing.assert_allclose(array, image.detach().numpy(), atol=1e-6)
+    error = (model.decode(moved)[0] - x[3]).square().sum().item()
+    assert f"{error:.1f}" in title(it.draw())
+
+
+def test_each_control_of_the_code_explorer_changes_the_picture(model, x):
+    it = explorer(model, x)
+    for control, value in ((it.controls["image"], 5), (it.controls["z0"], 3), (it.controls["z1"], -3)):
+        before = it.picture.value
+        control.value = value
+        assert it.picture.value != before and it.message.value == ""
+
+
+def test_the_code_explorer_works_with_one_image(model, x):
+    it = explorer(model, x[:1], which=[0])
+    assert (it.controls["image"].min, it.controls["image"].max, it.controls["image"].value) == (0, 0, 0)
+    before = it.picture.value
+    it.controls["z0"].value = 2.0
+    assert it.picture.value != before
+    assert VIEW in DisplayFormatter().format(it)[0]
+
+
+@pytest.mark.parametrize("spread", [[1.0, 2.0], np.ones(2), torch.ones(2), torch.ones(2, requires_grad=True)], ids=str)
+def test_the_spread_may_be_a_list_an_array_or_a_tensor(model, x, spread):
+    assert explorer(model, x, spread=spread).message.value == ""
+
+
+def test_the_code_explorer_takes_functions_and_colour_images():
+    x = torch.rand(2, 3, 4, 4)
+    it = widgets.code_explorer(lambda x: x.flatten(1), lambda z: z.view(-1, 3, 4, 4), x, spread=[0.1] * 48, which=[47])
+    before = it.picture.value
+    it.controls["z47"].value = 3
+    assert it.picture.value != before
+
+
+def test_the_code_explorer_refuses_no_image_and_code_numbers_that_do_not_exist(model, x):
+    with pytest.raises(ValueError, match="at least one image"):
+        explorer(model, x[:0])
+    for which in ([2], [-1]):
+        with pytest.raises(ValueError, match=r"which is \[.*numbers 0…1"):
+            explorer(model, x, which=which)
+
+
+def test_batches_go_to_the_device_of_the_model_and_come_back():
+    seen = []
+
+    class Elsewhere(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(1, device="meta"))
+
+        def decode(self, z):
+            seen.append(z.device.type)
+            return torch.full((len(z), 1, 4, 4), 0.5)
+
+        forward = decode
+
+    for decode in (Elsewhere().decode, Elsewhere()):  # a method and a part such as model.decoder
+        widgets.map_explorer(decode, torch.randn(9, 2))
+        assert set(seen) == {"meta"}
+        seen.clear()
+
+
+def test_no_gradient_is_kept_and_no_model_changes(model, x):
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    it = explorer(model, x)
+    it.controls["z0"].value = 1.0
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
