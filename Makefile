@@ -82,6 +82,7 @@ SOME = [ -n '$(or $(NB),$(NOTEBOOKS))' ] || { echo 'No notebook found in noteboo
 notebooks: $(STAMP) ## re-execute every notebook in place, or those that NB= names
 	@$(SOME)
 	@$(THREADS) $(PY) .ci/execute_notebooks.py $(or $(NB),$(NOTEBOOKS))
+	@$(PY) .ci/readme_picture.py
 
 LINT = $(PY) -m ruff check . && $(PY) -m ruff format --check . \
   || { echo 'To mend what can be mended: $(PY) -m ruff check --fix . ; $(PY) -m ruff format .' >&2; exit 1; }

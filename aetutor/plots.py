@@ -13,6 +13,7 @@ from functools import wraps
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8c6d00", "#7f7f7f", "#7b3294")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
@@ -206,6 +207,7 @@ def curves(
         axes.set_xscale("log")
     if "y" in log:
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.yaxis.set_minor_formatter("")
     else:
@@ -419,7 +421,7 @@ def _scatter(axes, z, labels, point) -> int:
 
 def _finish(figure: Picture, title: str, alt: str, left: float | None = None) -> Picture:
     width, height = figure.get_size_inches()
-    wrapped = textwrap.fill(title, int(width * 13))
+    wrapped = textwrap.fill(title, int(width * 11))
     lines = wrapped.count("\n") + 1
     figure.set_size_inches(width, height + 0.17 * (lines - 1))
     figure.suptitle(wrapped, fontsize=11, x=0.01, ha="left")

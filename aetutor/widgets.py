@@ -141,7 +141,9 @@ def code_explorer(encode, decode, x: Tensor, *, spread: Sequence[float] | Tensor
         error = float((out[0] - x[image]).square().sum())
         rows = {"image": x[image : image + 1], "reconstruction": plain[image : image + 1], "after dragging": out}
         shown = np.stack([np.asarray(r[0].cpu()) for r in rows.values()])
-        return plots.pictures({"": shown}, title=f"Squared error after dragging: {error:.1f}", captions=list(rows))
+        title = f"Squared error after dragging: {error:.1f}"
+        alt = f"Image {image}, its reconstruction, and what its code decodes to after dragging."
+        return plots.pictures({"": shown}, title=title, captions=list(rows), alt=alt)
 
     choose = ipywidgets.IntSlider(
         0, 0, len(x) - 1, description="image", style={"description_width": "11em"}, layout={"width": "min(36em, 95%)"}
