@@ -2,13 +2,14 @@
 
 import json
 import math
+import numbers
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
 
 MIME = "application/vnd.aetutor.claim+json"  # carries a claim inside a saved notebook; front ends ignore it
-INFINITE = ("inf", "-inf")  # JSON has no word for them
 VERDICTS = ("true", "true under a condition", "false")
 
 
@@ -53,7 +54,7 @@ class Claim:
 
     @property
     def holds(self) -> bool:
-        """Whether the measured value is inside every bound; nan never is.
+        """Whether the measured value is inside every bound; inf and nan, which measure nothing, never are.
 
         returns    : bool
         raises     : nothing
@@ -69,7 +70,7 @@ class Claim:
             distance = abs(self.measured - self.about)
             # 0.7 is 0.8 ± 0.1 to a reader; in binary it is off by the last digit.
             tests.append(distance <= self.tolerance or math.isclose(distance, self.tolerance, rel_tol=1e-9))
-        return bool(tests) and all(tests)
+        return math.isfinite(self.measured) and bool(tests) and all(tests)
 
     @property
     def bound(self) -> str:
@@ -106,6 +107,12 @@ class Claim:
         if any(text == _number(b) for b in bounds):
             text = repr(float(self.measured))
         return f"{text} {self.unit}".rstrip()
+
+    def _can_hold(self) -> bool:
+        around = () if self.about is None else (self.about - self.tolerance, self.about + self.tolerance)
+        lows = [bound for bound in (self.at_least, *around[:1]) if bound is not None]
+        highs = [bound for bound in (self.at_most, *around[1:]) if bound is not None]
+        return not (lows and highs) or max(lows) <= min(highs) or math.isclose(max(lows), min(highs), rel_tol=1e-9)
 
     def __str__(self) -> str:
         mark = "✔" if self.holds else "✘"
@@ -171,6 +178,8 @@ def claim(
 ) -> Claim:
     """Holds a sentence to a measured value: shows the line in a notebook, raises with the same words if it fails.
 
+    A sentence claimed again replaces its earlier value, so in a loop it has to name what differs from round to round.
+
     sentence   : str         what is claimed, without the number
     measured   : float       in `unit`; a tensor or NumPy number of one element will do
     at_least   : float       lower bound, in `unit`
@@ -181,31 +190,38 @@ def claim(
     settles    : int         number of the popular statement (see the README) that this claim puts to the test
     verdict    : str         on that statement: "true", "true under a condition" or "false"
     returns    : Claim
-    raises     : ClaimFailed  if the value is outside its bounds or is nan; an AssertionError
-    raises     : TypeError   if a value is no single number
-    raises     : ValueError  if there is no sentence, no bound, a bound nothing can meet, or a lone verdict
+    raises     : ClaimFailed  if the value is outside its bounds, infinite or nan; an AssertionError
+    raises     : TypeError   if a value is no single number, or the unit no str
+    raises     : ValueError  if there is no sentence, no bound, one that is infinite or nan, bounds that nothing can
+                             meet, or a lone verdict
     source     : this course
     taught in  : notebooks/00_start_here.ipynb
     """
     if not isinstance(sentence, str) or not sentence.strip():
         raise ValueError(f"claim: the sentence is {sentence!r}; expected words that say what is claimed")
-    numbers = {"at_least": at_least, "at_most": at_most, "about": about, "tolerance": tolerance}
-    numbers = {name: None if value is None else _single(name, value) for name, value in numbers.items()}
-    if all(numbers[name] is None for name in ("at_least", "at_most", "about")):
+    if not isinstance(unit, str):
+        raise TypeError(f"claim {sentence!r}: unit is {unit!r}; expected words such as 'nats', or ''")
+    values = {"at_least": at_least, "at_most": at_most, "about": about, "tolerance": tolerance}
+    values = {name: None if value is None else _single(name, value) for name, value in values.items()}
+    if all(values[name] is None for name in ("at_least", "at_most", "about")):
         raise ValueError(f"claim {sentence!r} has no bound; give at_least, at_most, or about with a tolerance")
-    if (about is None) != (tolerance is None) or (tolerance is not None and not numbers["tolerance"] >= 0):
+    if (about is None) != (tolerance is None) or (tolerance is not None and not values["tolerance"] >= 0):
         raise ValueError(f"claim {sentence!r}: about is {about} and tolerance {tolerance}; give both, tolerance ≥ 0")
-    if any(value is not None and math.isnan(value) for value in numbers.values()):
-        raise ValueError(f"claim {sentence!r}: a bound is nan; expected a number")
-    if at_least is not None and at_most is not None and numbers["at_least"] > numbers["at_most"]:
-        raise ValueError(f"claim {sentence!r}: at_least {at_least} is above at_most {at_most}; nothing can meet both")
+    for name, value in values.items():
+        if value is not None and not math.isfinite(value):
+            raise ValueError(
+                f"claim {sentence!r}: {name}, a bound, is {value}; expected a finite number, or leave it out"
+            )
+    if settles is not None and (not isinstance(settles, numbers.Integral) or isinstance(settles, bool) or settles < 1):
+        raise ValueError(f"claim {sentence!r}: settles is {settles!r}; expected a statement's number, 1 or more")
     if (settles is None) != (verdict is None) or (verdict is not None and verdict not in VERDICTS):
         raise ValueError(
             f"claim {sentence!r}: settles={settles}, verdict={verdict!r}; give both, verdict one of {VERDICTS}"
         )
-    made = Claim(
-        sentence.strip(), _single("measured", measured), unit=unit, settles=settles, verdict=verdict, **numbers
-    )
+    settles = None if settles is None else int(settles)
+    made = Claim(sentence.strip(), _single("measured", measured), unit=unit, settles=settles, verdict=verdict, **values)
+    if not made._can_hold():
+        raise ValueError(f"claim {sentence!r}: the bound is {made.bound}; nothing can meet both")
     if not made.holds:
         _made.pop(made.sentence, None)  # an earlier success with the same words no longer counts
         raise ClaimFailed(str(made))
@@ -225,35 +241,47 @@ def table() -> Table:
     return Table(_made.values())
 
 
-def collect(notebooks: Iterable[str | Path]) -> dict[str, Table]:
-    """The claims saved in executed notebooks.
+def collect(notebooks: str | Path | Iterable[str | Path]) -> dict[str, Table]:
+    """The claims saved in executed notebooks: those that held, since one that fails raises and is not saved.
 
-    notebooks  : paths       of .ipynb files
-    returns    : dict        notebook's name without ending -> Table
-    raises     : ValueError  if a file is no notebook, or two have one name
+    notebooks  : paths       of .ipynb files, or a single one
+    returns    : dict        notebook's name without ending -> Table; where names coincide, with as many of the folders
+                             before it as tell them apart, such as "anna/00_start_here"
+    raises     : ValueError  if a file is no notebook, or one that was not executed
     raises     : OSError     if a file cannot be read
     source     : nbformat 4, "The Notebook file format"
     taught in  : notebooks/00_start_here.ipynb
     """
-    found, paths = {}, {}
-    for path in map(Path, notebooks):
-        if path.stem in paths:
-            raise ValueError(f"{paths[path.stem]} and {path} have one name, {path.stem}; rename one of them")
-        paths[path.stem] = path
+    single = isinstance(notebooks, str | os.PathLike)
+    paths = dict.fromkeys(Path(os.path.abspath(path)) for path in ([notebooks] if single else notebooks))
+    found = {}
+    for path in paths:
         try:
             cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
             outputs = [output for cell in cells for output in cell.get("outputs", [])]
-            saved = [output["data"][MIME] for output in outputs if MIME in output.get("data", {})]
-            made = [Claim(**{k: float(v) if v in INFINITE else v for k, v in c.items()}) for c in saved]
-            found[path.stem] = Table({c.sentence: c for c in made}.values())  # as `table` has them
+            made = [Claim(**output["data"][MIME]) for output in outputs if MIME in output.get("data", {})]
+            found[_shortest(path, paths)] = Table({c.sentence: c for c in made}.values())  # as `table` has them
+            code = [cell.get("execution_count") for cell in cells if cell.get("cell_type") == "code"]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{path} is no notebook with readable claims ({error}); execute and save it again"
             ) from None
+        if code and not any(code):
+            raise ValueError(f"{path} was not executed: no code cell has a number; run all its cells and save it")
     return found
 
 
 # --- Parts ------------------------------------------------------------------------------------------------------
+
+
+def _shortest(path: Path, paths: Iterable[Path]) -> str:
+    def name(of: Path, folders: int) -> tuple[str, ...]:
+        return (*of.parent.parts[len(of.parent.parts) - folders :], of.stem)
+
+    for folders in range(len(path.parent.parts)):
+        if sum(name(other, folders) == name(path, folders) for other in paths) == 1:
+            return "/".join(name(path, folders))
+    return str(path)
 
 
 def _single(name: str, value) -> float:
@@ -281,5 +309,4 @@ def _show(made: Claim) -> None:
         return
     from IPython.display import display
 
-    fields = {name: str(value) if value in (math.inf, -math.inf) else value for name, value in asdict(made).items()}
-    display({MIME: fields, "text/html": made._repr_html_(), "text/plain": str(made)}, raw=True)
+    display({MIME: asdict(made), "text/html": made._repr_html_(), "text/plain": str(made)}, raw=True)

@@ -10,11 +10,12 @@ def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
 
     x_hat, x   : (B, C, H, W)  reconstruction and image, intensity in [0, 1]
     returns    : (B,)          squared intensity per image, summed over C, H, W; divide by C·H·W to print it per pixel
+    raises     : TypeError     if one is no floating tensor: the difference of two uint8 wraps round
     raises     : ValueError    if the two shapes differ
     source     : up to a factor and a constant, −log of a Gaussian with fixed variance: Bishop 2006, section 1.2.5
     taught in  : notebooks/02_dense_autoencoder.ipynb
     """
-    _same_shape("squared_error", x_hat=x_hat, x=x)
+    _check_pair("squared_error", x_hat=x_hat, x=x)
     return (x_hat - x).square().flatten(1).sum(1)
 
 
@@ -24,11 +25,12 @@ def binary_cross_entropy(logits: Tensor, x: Tensor) -> Tensor:
     logits     : (B, C, H, W)  decoder output before the sigmoid
     x          : (B, C, H, W)  image, intensity in [0, 1]
     returns    : (B,)          nats per image, summed over C, H and W; on grey pixels it cannot reach zero
+    raises     : TypeError     if one is no floating tensor
     raises     : ValueError    if the two shapes differ
     source     : −log of a Bernoulli: Kingma & Welling 2014, arXiv:1312.6114, appendix C.1
     taught in  : notebooks/01_theory.ipynb
     """
-    _same_shape("binary_cross_entropy", logits=logits, x=x)
+    _check_pair("binary_cross_entropy", logits=logits, x=x)
     return F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
 
 
@@ -37,16 +39,31 @@ def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
 
     mu, logvar : (B, Z)      encoder output; logvar is the natural log of the variance
     returns    : (B,)        nats per image, summed over Z; zero only at mu = logvar = 0
+    raises     : TypeError   if one is no floating tensor
     raises     : ValueError  if the two shapes differ
     source     : Kingma & Welling 2014, arXiv:1312.6114, appendix B
     taught in  : notebooks/05_variational_autoencoder.ipynb
     """
-    _same_shape("gaussian_kl", mu=mu, logvar=logvar)
+    _check_pair("gaussian_kl", mu=mu, logvar=logvar)
     # expm1 keeps the digits that exp(logvar) − 1 loses near logvar = 0.
     return 0.5 * (mu.square() + torch.expm1(logvar) - logvar).flatten(1).sum(1)
 
 
-def _same_shape(name: str, **tensors: Tensor) -> None:
+# --- Parts, which measure uses too --------------------------------------------------------------------------------
+
+
+def _check_floating(name: str, **tensors: Tensor) -> None:
+    for argument, value in tensors.items():
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            found = value.dtype if isinstance(value, Tensor) else type(value).__name__
+            raise TypeError(
+                f"{name}: expected {argument} to be a floating tensor, got {found}; runtime.to_unit(pixels) makes it"
+                " float from uint8"
+            )
+
+
+def _check_pair(name: str, **tensors: Tensor) -> None:
+    _check_floating(name, **tensors)
     # Broadcasting would give an answer for (B, 784) against (B, 1, 28, 28), and a wrong one.
     (first, a), (second, b) = tensors.items()
     if a.shape != b.shape:

@@ -52,14 +52,20 @@ class DenseAutoencoder(nn.Module):
 
         x          : (B, C, H, W)  float, intensity in [0, 1]
         returns    : (B, Z)        the code, unbounded
-        raises     : ValueError    if x is not floating or its shape is not (B, *shape)
+        raises     : ValueError    if x is no tensor of the weights' type or its shape is not (B, *shape)
         source     : this course
         taught in  : notebooks/02_dense_autoencoder.ipynb
         """
-        if tuple(x.shape[1:]) != self.shape or not x.is_floating_point():
+        wanted = next(self.parameters(), x).dtype
+        if not isinstance(x, Tensor) or x.dtype != wanted:
             raise ValueError(
-                f"encode: got {x.dtype} {tuple(x.shape)}; expected float images (B, {', '.join(map(str, self.shape))})"
-                " in [0, 1]: runtime.to_unit(pixels) makes them from uint8"
+                f"encode: got {type(x).__name__} {getattr(x, 'dtype', '')}; expected a tensor of {wanted}, as the"
+                f" weights are: runtime.to_unit(pixels) makes float from uint8, x.to({wanted}) from another float"
+            )
+        if tuple(x.shape[1:]) != self.shape:
+            raise ValueError(
+                f"encode: got images of shape {tuple(x.shape)}; expected (B, {', '.join(map(str, self.shape))})"
+                + (f": build the model with shape={tuple(x.shape[1:])}" if x.dim() == 4 else "")
             )
         return self.encoder(x)
 
@@ -93,7 +99,7 @@ class DenseAutoencoder(nn.Module):
 
         x          : (B, C, H, W)  float, intensity in [0, 1]
         returns    : (B, C, H, W)  x_hat
-        raises     : ValueError    if x is not floating or its shape is not (B, *shape)
+        raises     : ValueError    if x is no tensor of the weights' type or its shape is not (B, *shape)
         source     : this course
         taught in  : notebooks/02_dense_autoencoder.ipynb
         """

@@ -19,16 +19,20 @@ class Live:
 
     draw       : (**values) -> Picture  called with the controls' values by name
     controls   : {name: ipywidgets control}  in the order shown
+    reuse      : bool        while a control moves, draw also gets on=<its last picture>, to be changed: quicker
     returns    : Live        .controls and .picture are the parts; .draw() is the still
     raises     : whatever `draw` raises for the controls' first values
     source     : ipywidgets documentation, "Building a Custom Widget" and "Low Level Widget Explanation"
     taught in  : notebooks/00_start_here.ipynb
     """
 
-    def __init__(self, draw: Callable[..., plots.Picture], controls: Mapping[str, ipywidgets.Widget]):
+    def __init__(
+        self, draw: Callable[..., plots.Picture], controls: Mapping[str, ipywidgets.Widget], *, reuse: bool = False
+    ):
         self.controls = dict(controls)
-        self._draw = draw
+        self._draw, self._reuse = draw, reuse
         still = self.draw()  # an error in the first picture is raised here, where the reader sees it
+        self._last = still  # the picture that moves; those that draw() gives away are never changed
         self.picture = ipywidgets.Image(value=still.png(), format="png")
         self.message = ipywidgets.HTML()
         for control in self.controls.values():
@@ -43,11 +47,17 @@ class Live:
         source     : this course
         taught in  : notebooks/00_start_here.ipynb
         """
-        return self._draw(**{name: control.value for name, control in self.controls.items()})
+        return self._draw(**self._values())
+
+    def _values(self) -> dict[str, object]:
+        return {name: control.value for name, control in self.controls.items()}
 
     def _follow(self, _change) -> None:
+        last, self._last = self._last, None  # a picture that an error left half changed is not used again
         try:
-            self.picture.value = self.draw().png()
+            picture = self._draw(**self._values(), on=last) if self._reuse else self.draw()
+            self.picture.value = picture.png()
+            self._last = picture
             self.message.value = ""
         except Exception as error:  # a callback's traceback goes to a log nobody reads
             self.message.value = f"<b>{escape(type(error).__name__)}: {escape(str(error))}</b>"
@@ -92,24 +102,26 @@ def map_explorer(decode: Callable[[Tensor], Tensor], z: Tensor, labels: Tensor |
     z          : (N, 2)      codes to show as the map
     labels     : (N,)        0…9, or None
     returns    : Live
-    raises     : ValueError  if z is not (N, 2) or the labels do not fit
+    raises     : ValueError  if z is not (N, 2) and finite or the labels do not fit
     source     : this course
     taught in  : notebooks/00_start_here.ipynb
     """
     if z.dim() != 2 or z.shape[1] != 2 or len(z) == 0:
         raise ValueError(f"map_explorer: expected codes (N, 2), got {tuple(z.shape)}")
+    if not z.isfinite().all():
+        raise ValueError(f"map_explorer: {int((~z.isfinite()).any(1).sum())} of {len(z)} codes are nan or infinite")
     ends = zip(z.min(0).values.tolist(), z.max(0).values.tolist(), strict=True)
     low, high = zip(*((a, b) if a < b else (a - 1, b + 1) for a, b in ends), strict=True)  # a dead number: a range too
     start = z.median(0).values.tolist()
 
-    def draw(first: float, second: float) -> plots.Picture:
+    def draw(first: float, second: float, on: plots.Picture | None = None) -> plots.Picture:
         image = _decoded(decode, z.new_tensor([[first, second]]))[0]
-        title = f"The decoder at code ({first:.1f}, {second:.1f})"
-        return plots.decoded_point(z, labels, image, point=(first, second), title=title)
+        title = f"The decoder at code ({first:z.1f}, {second:z.1f})"
+        return plots.decoded_point(z, labels, image, point=(first, second), title=title, on=on)
 
     names = ("first code number", "second code number")
     sliders = [slider(n, a, b, s) for n, a, b, s in zip(names, low, high, start, strict=True)]
-    return Live(draw, dict(zip(("first", "second"), sliders, strict=True)))
+    return Live(draw, dict(zip(("first", "second"), sliders, strict=True)), reuse=True)
 
 
 def code_explorer(encode, decode, x: Tensor, *, spread: Sequence[float] | Tensor, which: Sequence[int]) -> Live:
@@ -121,19 +133,26 @@ def code_explorer(encode, decode, x: Tensor, *, spread: Sequence[float] | Tensor
     spread     : (Z,)        standard deviation of each code number over many images: the sliders' unit
     which      : ints        the code numbers that get a slider, such as the most varied ones
     returns    : Live
-    raises     : ValueError  if there is no image or a code number does not exist
+    raises     : ValueError  if there is no image, a code number does not exist, or spread is not Z finite numbers
     source     : this course
     taught in  : notebooks/02_dense_autoencoder.ipynb
     """
     if len(x) == 0:
         raise ValueError("code_explorer: expected at least one image, got none")
+    z, x = _decoded(encode, x), x.cpu()  # (N, Z)
+    if z.dim() != 2:
+        raise ValueError(f"code_explorer: encode must give one code per image, (N, Z); got {tuple(z.shape)}")
     spread = np.asarray(spread.detach().cpu() if isinstance(spread, Tensor) else spread, dtype=float)
+    if spread.shape != z.shape[1:]:
+        raise ValueError(f"code_explorer: spread has shape {spread.shape}; a code here has {z.shape[1]} numbers")
+    if not np.isfinite(spread).all():
+        wrong = np.flatnonzero(~np.isfinite(spread)).tolist()
+        raise ValueError(f"code_explorer: spread is not finite for code numbers {wrong}; is it of a single image?")
     if not all(0 <= number < len(spread) for number in which):
         raise ValueError(f"code_explorer: which is {list(which)}; this code has numbers 0…{len(spread) - 1}")
-    z, x = _decoded(encode, x), x.cpu()  # (N, Z)
     plain = _decoded(decode, z)
 
-    def draw(image: int, **moves: float) -> plots.Picture:
+    def draw(image: int, *, on: plots.Picture | None = None, **moves: float) -> plots.Picture:
         moved = z[image : image + 1].clone()
         for number in which:
             moved[:, number] += moves[f"z{number}"] * float(spread[number])
@@ -143,13 +162,13 @@ def code_explorer(encode, decode, x: Tensor, *, spread: Sequence[float] | Tensor
         shown = np.stack([np.asarray(r[0].cpu()) for r in rows.values()])
         title = f"Squared error after dragging: {error:.1f}"
         alt = f"Image {image}, its reconstruction, and what its code decodes to after dragging."
-        return plots.pictures({"": shown}, title=title, captions=list(rows), alt=alt)
+        return plots.pictures({"": shown}, title=title, captions=list(rows), alt=alt, on=on)
 
     choose = ipywidgets.IntSlider(
         0, 0, len(x) - 1, description="image", style={"description_width": "11em"}, layout={"width": "min(36em, 95%)"}
     )
     drags = {f"z{n}": slider(f"code number {n} (± σ)", -3, 3, 0) for n in which}
-    return Live(draw, {"image": choose, **drags})
+    return Live(draw, {"image": choose, **drags}, reuse=True)
 
 
 def _decoded(network: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:

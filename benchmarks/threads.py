@@ -3,7 +3,7 @@
 Usage: python benchmarks/threads.py
 
 Prints seconds an epoch of the dense network on MNIST, alone and beside one busy program; medians of three. A fixed two
-threads on two cores wait for each other whenever one of them loses its core (see runtime._Yielding).
+threads on two cores wait for each other whenever one of them loses its core (see runtime.tuning._Yielding).
 """
 
 import multiprocessing
@@ -21,7 +21,7 @@ def keep_busy() -> None:
 
 
 def seconds(images: data.ImageSet, *, every: float) -> float:
-    runtime._Yielding.every = every
+    runtime.tuning._Yielding.every = every
     return statistics.median(
         train.fit(models.DenseAutoencoder(), images, epochs=1, progress=False).seconds for _ in range(3)
     )

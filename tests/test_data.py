@@ -626,6 +626,7 @@ def test_no_network_is_one_clear_error_at_once(offered, places):
     message = error(data.load, "tiny")
     assert time.perf_counter() - start < 5
     assert f"{NAMES[0]}.gz" in message and "check the network" in message and left(places) == []
+    assert message.endswith("or set AETUTOR_DATA to a folder that holds Tiny/raw/ with them")
 
 
 def test_a_server_that_never_answers_is_given_up(offered, places, monkeypatch):
@@ -859,6 +860,16 @@ BAD_IMAGES = {
 }
 
 
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+def test_images_of_0_and_1_alone_which_would_be_all_but_black_are_refused(kind):
+    ones = (GOOD > 99).astype(np.uint8)
+    for arrays in [(kind(ones), GOOD), (GOOD, kind(ones))]:
+        assert "holds only 0 and 1, expected intensities from 0 to 255: multiply by 255" in error(
+            data.from_arrays, *arrays
+        )
+    assert data.from_arrays(ones * 255, ones * 0).test.max() == 0  # black is black
+
+
 @pytest.mark.parametrize("words", BAD_IMAGES)
 def test_images_of_the_wrong_kind_are_refused_with_what_was_found_and_how_to_convert(words):
     for name, message in (
@@ -897,6 +908,10 @@ def test_train_and_test_must_share_size_and_channels():
 @pytest.mark.parametrize("valid", [0, 1, -0.1, 1.5, float("nan"), "0.1", None, True])
 def test_valid_must_be_a_share(valid):
     assert "above 0 and below 1" in error(data.from_arrays, GOOD, GOOD, valid=valid)
+
+
+def test_an_array_given_as_the_share_is_named_and_not_printed():
+    assert error(data.from_arrays, GOOD, GOOD, valid=np.zeros((9, 9))).endswith("; found ndarray.")
 
 
 def test_one_image_cannot_be_split():

@@ -91,6 +91,16 @@ def test_gradients_are_those_of_finite_differences(loss, generator):
 
 
 @pytest.mark.parametrize("loss", ALL)
+@pytest.mark.parametrize("wrong", [torch.ones(2, 4, dtype=torch.uint8), torch.ones(2, 4, dtype=torch.int64), [[1.0]]])
+def test_what_is_no_floating_tensor_is_refused_since_uint8_wraps_round(loss, wrong):
+    found = wrong.dtype if isinstance(wrong, torch.Tensor) else "list"
+    hint = rf"{loss.__name__}: .* got {found}; runtime\.to_unit\(pixels\) makes it float"
+    for pair in [(wrong, wrong), (torch.ones(2, 4), wrong), (wrong, torch.ones(2, 4))]:
+        with pytest.raises(TypeError, match=hint):
+            loss(*pair)
+
+
+@pytest.mark.parametrize("loss", ALL)
 def test_shapes_that_would_broadcast_are_refused(loss):
     with pytest.raises(ValueError, match=r"\(2, 4\).*\(2, 1, 2, 2\).*must be equal"):
         loss(torch.zeros(2, 4), torch.zeros(2, 1, 2, 2))

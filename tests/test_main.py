@@ -80,3 +80,36 @@ def test_a_seed_that_is_no_number_fails_with_the_command_that_mends_it(monkeypat
     assert __main__.main() == 1
     shown = capsys.readouterr().out
     assert "✘ AETUTOR_SEED is 'one'" in shown and "mend it with:  unset AETUTOR_SEED" in shown
+
+
+def test_an_aetutor_data_without_a_dataset_is_shown_with_what_is_expected_there_and_is_no_fault(
+    monkeypatch, tmp_path, capsys
+):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.setenv("AETUTOR_DATA", str(tmp_path / "mine"))
+    assert __main__.main() == 0
+    shown = capsys.readouterr().out
+    assert f"which holds none of the datasets; expected for example {tmp_path / 'mine' / 'MNIST' / 'raw'}" in shown
+    (tmp_path / "mine" / "KMNIST").mkdir()
+    __main__.main()
+    assert "none of the datasets" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("module", "wrong"),
+    [("torch", "OSError"), ("numpy", "ImportError"), ("psutil", "RuntimeError"), ("platformdirs", "ImportError")],
+)
+def test_a_package_that_is_broken_gives_a_command_and_no_traceback(tmp_path, module, wrong):
+    (tmp_path / f"{module}.py").write_text(f"raise {wrong}('broken')")
+    answer = subprocess.run(
+        [sys.executable, "-m", "aetutor"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+    )
+    assert answer.returncode == 1, answer.stdout
+    assert "Traceback" not in answer.stderr and "✘" in answer.stdout
+    (mend,) = {line for line in answer.stdout.splitlines() if "mend it with:" in line and module in line}
+    assert "pip install --force-reinstall" in mend

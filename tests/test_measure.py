@@ -98,7 +98,7 @@ def test_a_model_is_scored_in_eval_mode_and_left_as_it_was(tiny, score, whole, p
 
 def test_a_model_gets_its_mode_back_after_an_error_too(tiny):
     model = network().train()
-    with pytest.raises(ValueError, match="expected float images"):
+    with pytest.raises(ValueError, match=r"expected \(B, 1, 8, 8\)"):
         measure.errors(model, tiny.test[:, :, :4])
     assert model.training
 
@@ -129,9 +129,23 @@ def test_images_go_to_where_the_network_is(tiny):
 
 @pytest.mark.parametrize("score", [measure.errors, measure.reconstruction_error, measure.codes])
 @pytest.mark.parametrize("wrong", [torch.zeros(4, 1, 8, 8), np.zeros((4, 1, 8, 8), np.uint8), [[0]]])
-def test_what_is_no_uint8_tensor_is_refused(score, wrong):
-    with pytest.raises(TypeError, match="expected a uint8 tensor"):
+def test_what_is_no_uint8_tensor_is_refused_under_the_name_of_the_call(score, wrong):
+    with pytest.raises(TypeError, match=rf"^{score.__name__}: pixels is .*expected a uint8 tensor .*images\.test"):
         score(network(), wrong)
+
+
+@pytest.mark.parametrize("score", [measure.errors, measure.reconstruction_error, measure.codes])
+def test_a_whole_image_set_in_place_of_pixels_and_a_batch_of_none_are_refused(score, tiny):
+    with pytest.raises(TypeError, match=rf"^{score.__name__}: pixels is SimpleNamespace; .*images\.test"):
+        score(network(), tiny)
+    for batch in (0, -1, 2.5, True):
+        with pytest.raises(ValueError, match=rf"^{score.__name__}: batch is {batch}; expected a whole number"):
+            score(network(), tiny.test, batch=batch)
+
+
+def test_codes_of_a_network_that_has_none_are_refused(tiny):
+    with pytest.raises(TypeError, match=r"^codes: the model is Flatten; expected a network with \.encode"):
+        measure.codes(nn.Flatten(), tiny.test)
 
 
 @pytest.mark.parametrize("score", [measure.errors, measure.reconstruction_error, measure.codes])
@@ -217,15 +231,46 @@ def test_a_trained_linear_autoencoder_comes_close_to_the_svd_and_never_below_it_
     assert best * (1 - 1e-5) <= found < 1.02 * best
 
 
-@pytest.mark.parametrize("code", [0, -1, 65])
+@pytest.mark.parametrize("code", [0, -1, 65, 3.0, True, None])
 def test_a_code_size_that_pca_cannot_have_is_refused_with_the_range(tiny, code):
-    for call in (lambda: measure.pca_errors(tiny, (3, code)), lambda: measure.floors(tiny, code)):
-        with pytest.raises(ValueError, match=rf"code is {code}; PCA on these images takes 1…64"):
+    calls = {"pca_errors": lambda: measure.pca_errors(tiny, (3, code)), "floors": lambda: measure.floors(tiny, code)}
+    for name, call in (calls | {"pca": lambda: measure.pca(tiny, code)}).items():
+        with pytest.raises(
+            ValueError, match=rf"^{name}: code is {code}; PCA on these images takes 1…64, whole numbers"
+        ):
             call()
 
 
+FITTED = [measure.floors, measure.pca, measure.mean_image, lambda images: measure.pca_errors(images, (1,))]
+
+
+@pytest.mark.parametrize("call", FITTED, ids=["floors", "pca", "mean_image", "pca_errors"])
+def test_pixels_in_place_of_the_image_set_are_refused_with_what_makes_one(tiny, call, request):
+    name = request.node.callspec.id
+    with pytest.raises(TypeError, match=rf"^{name}: images is Tensor, without \.\w+; .*ImageSet that data\.load"):
+        call(tiny.train)
+
+
+def test_one_training_image_has_no_components(tiny):
+    images = SimpleNamespace(train=tiny.train[:1], test=tiny.test)
+    for name, call in [("floors", measure.floors), ("pca", measure.pca)]:
+        with pytest.raises(ValueError, match=rf"^{name}: images\.train has shape .* at least 2 images"):
+            call(images, 1)
+    assert measure.mean_image(images).shape == (1, 8, 8)
+
+
+def test_pca_as_a_network_takes_floats_of_its_images_shape_and_nothing_else(tiny):
+    project, x = measure.pca(tiny, 5), tiny.test.float() / 255
+    torch.testing.assert_close(project(x.double()).float(), project(x), rtol=1e-4, atol=1e-5)
+    with pytest.raises(TypeError, match=r"pca: .* got torch\.uint8; runtime\.to_unit\(pixels\) makes it float"):
+        project(tiny.test)
+    for wrong in (x.flatten(1), x[0], x.view(-1, 1, 4, 16)):
+        with pytest.raises(ValueError, match=r"pca: x has shape .* expected \(B, 1, 8, 8\)"):
+            project(wrong)
+
+
 def test_floors_of_nothing_or_of_floats_are_refused(tiny):
-    with pytest.raises(ValueError, match="at least one image"):
+    with pytest.raises(ValueError, match="at least 2 images"):
         measure.floors(SimpleNamespace(train=tiny.train[:0], test=tiny.test), 1)
     with pytest.raises(ValueError, match="at least one image"):
         measure.pca_errors(SimpleNamespace(train=tiny.train, test=tiny.test[:0]), (1,))
@@ -293,6 +338,15 @@ def test_ssim_is_1_for_equal_images_and_negative_for_a_negative():
 def test_ssim_takes_what_a_network_returns_and_gives_no_gradient():
     _, x = pair((2, 1, 28, 28))
     assert not measure.ssim(x.clone().requires_grad_(), x).requires_grad
+
+
+@pytest.mark.parametrize("score", [measure.psnr, measure.ssim])
+def test_bytes_and_arrays_are_refused_where_floats_are_compared(score):
+    x = torch.zeros(2, 1, 12, 12)
+    for wrong in (x.to(torch.uint8), x.numpy()):
+        for two in [(wrong, wrong), (x, wrong), (wrong, x)]:
+            with pytest.raises(TypeError, match=rf"^{score.__name__}: .*runtime\.to_unit\(pixels\) makes it float"):
+                score(*two)
 
 
 @pytest.mark.parametrize("score", [measure.psnr, measure.ssim])

@@ -135,14 +135,35 @@ def test_a_network_that_cannot_be_is_refused(how, message):
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [torch.zeros(1, 8, 8), torch.zeros(2, 64), torch.zeros(2, 3, 8, 8), torch.zeros(2, 1, 8, 8, dtype=torch.uint8)],
+    ("wrong", "found"),
+    [
+        (torch.zeros(2, 1, 8, 8, dtype=torch.uint8), "Tensor torch.uint8"),
+        (torch.zeros(2, 1, 8, 8, dtype=torch.float64), "Tensor torch.float64"),
+        (np.zeros((2, 1, 8, 8), np.float32), "ndarray float32"),
+        ([[0.0]], "list"),
+    ],
+    ids=str,
 )
-def test_images_of_another_form_are_refused_with_the_form_expected(wrong):
+def test_images_of_another_type_are_refused_with_what_makes_them(wrong, found):
     model = DenseAutoencoder(2, shape=(1, 8, 8))
     for call in (model, model.encode):
-        with pytest.raises(ValueError, match=r"expected float images \(B, 1, 8, 8\)"):
+        with pytest.raises(ValueError, match=rf"got {found} ?; expected a tensor of torch\.float32.*to_unit\(pixels\)"):
             call(wrong)
+
+
+def test_images_of_the_weights_own_type_are_taken():
+    x = images((1, 8, 8)).double()
+    assert DenseAutoencoder(2, shape=(1, 8, 8)).double()(x).dtype == torch.float64
+
+
+@pytest.mark.parametrize("wrong", [torch.zeros(1, 8, 8), torch.zeros(2, 64), torch.zeros(2, 3, 8, 8)])
+def test_images_of_another_shape_are_refused_with_both_shapes_and_what_to_do(wrong):
+    model = DenseAutoencoder(2, shape=(1, 8, 8))
+    for call in (model, model.encode):
+        with pytest.raises(ValueError, match=r"expected \(B, 1, 8, 8\)") as refused:
+            call(wrong)
+        assert str(tuple(wrong.shape)) in str(refused.value)
+        assert ("build the model with shape=(3, 8, 8)" in str(refused.value)) == (wrong.dim() == 4)
 
 
 @pytest.mark.parametrize("wrong", [torch.zeros(2), torch.zeros(3, 3), torch.zeros(1, 3, 2)])

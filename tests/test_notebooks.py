@@ -1,5 +1,6 @@
 """The notebook contract: structure, pictures, claims and words of every chapter, read from the saved files."""
 
+import base64
 import json
 import re
 import tomllib
@@ -146,8 +147,6 @@ def test_the_readme_lists_every_chapter_and_its_picture_is_the_one_from_chapter_
     readme = (ROOT / "README.md").read_text("utf-8")
     for path in NOTEBOOKS:
         assert f"(notebooks/{path.name})" in readme
-    import base64
-
     shown = (ROOT / "notebooks" / "map_of_digits.png").read_bytes()
-    saved = [base64.b64decode(o["data"]["image/png"]) for o in outputs(NOTEBOOKS[0]) if "image/png" in o.get("data", {})]
-    assert shown in saved, "run `make notebooks`, which copies the picture out of chapter 00"
+    saved = [output["data"].get("image/png", "") for output in outputs(NOTEBOOKS[0]) if "data" in output]
+    assert shown in map(base64.b64decode, saved), "run `make notebooks`, which copies the picture out of chapter 00"

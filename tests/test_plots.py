@@ -1,6 +1,8 @@
 """What `aetutor.plots` promises: a described Figure of the numbers given, on fixed scales, and nothing left behind."""
 
+import inspect
 import io
+import itertools
 import os
 import subprocess
 import sys
@@ -135,6 +137,62 @@ def test_a_long_title_is_broken_into_lines_that_fit():
     assert figure._suptitle.get_window_extent().x1 <= figure.bbox.x1
 
 
+def cut(figure):
+    """Whether something drawn reaches the edge of the picture, so that it may go on beyond."""
+    pixels = np.asarray(Image.open(io.BytesIO(figure.png())).convert("L"))
+    return pixels[:, :2].min() < 255 or pixels[:, -2:].min() < 255 or pixels[:2].min() < 255 or pixels[-2:].min() < 255
+
+
+@pytest.mark.parametrize(
+    "title", ["Error 0.0123 and 0.0456, at 12 345 numbers", "WWWWMMMM " * 9, "W" * 90, "a $\\beta$ of 1 " * 9], ids=len
+)
+@every
+def test_no_word_is_cut_at_an_edge_whatever_the_title(call, title, monkeypatch):
+    assert "title=" in inspect.getsource(call)
+    for name in CALLS:
+        drawing = getattr(plots, name)
+        monkeypatch.setattr(plots, name, lambda *a, drawing=drawing, **how: drawing(*a, **how | {"title": title}))
+    figure = call()
+    assert figure._suptitle.get_window_extent().x1 < figure.bbox.x1
+    assert figure.get_suptitle().replace("\n", " ").split()[0] in title
+    assert not cut(figure)
+
+
+@pytest.mark.parametrize("title", [None, "", "  ", 5])
+@every
+def test_a_picture_without_a_title_is_refused(call, title, monkeypatch):
+    for name in CALLS:
+        drawing = getattr(plots, name)
+        monkeypatch.setattr(plots, name, lambda *a, drawing=drawing, **how: drawing(*a, **how | {"title": title}))
+    with pytest.raises(ValueError, match="title must be words"):
+        call()
+
+
+@pytest.mark.parametrize("count", [1, 2, 12, 30])
+def test_few_and_many_images_leave_room_for_title_names_and_captions(count):
+    x = images(count)
+    captioned = plots.pictures(
+        {"a name": x}, title="Error 0.0123 and 0.0456", captions=[f"{i}.12" for i in range(count)]
+    )
+    for figure in (captioned, plots.reconstructions(x, x, title="Two numbers per image: test error 0.0412 per pixel")):
+        assert not cut(figure)
+        assert figure.get_figwidth() >= 4.5
+        texts = [text for text in figure.texts if "." in text.get_text() and text is not figure._suptitle]
+        boxes = [text.get_window_extent() for text in texts]
+        assert len(boxes) == count and all(a.x1 <= b.x0 for a, b in itertools.pairwise(boxes))
+
+
+def test_a_picture_is_drawn_once_to_be_shown(monkeypatch):
+    times = []
+    figure = CALLS["bars"]()
+    original = type(figure.axes[0]).draw
+    monkeypatch.setattr(
+        type(figure.axes[0]), "draw", lambda self, *a, **how: times.append(1) or original(self, *a, **how)
+    )
+    figure.png()
+    assert len(times) == 1
+
+
 # --- Images ---------------------------------------------------------------------------------------------------
 
 
@@ -222,6 +280,8 @@ def test_series_differ_by_more_than_colour():
         ({"x": images(2)}, {"captions": ["one"]}, "1 captions for 2 columns"),
         ({"x": images(2, channels=2)}, {}, r"1 or 3 channels .* got \(2, 2, 28, 28\)"),
         ({"x": np.zeros((28, 28))}, {}, r"x: expected images .* got \(28, 28\)"),
+        ({"x": np.zeros((64, 64))}, {}, r"x: expected images .* got \(64, 64\)"),
+        ({"x": 0.5}, {}, r"x: expected images .* got \(\)"),
         ({"x": images(2)}, {"signed": ["errors"]}, "errors"),
     ],
 )
@@ -232,11 +292,88 @@ def test_pictures_that_cannot_be_drawn_are_refused(rows, how, message):
     assert settings() == before
 
 
+def test_images_that_are_not_in_a_dict_are_refused_with_the_call_that_works():
+    with pytest.raises(TypeError, match=r'got ndarray; write pictures\(\{"image": x\}'):
+        plots.pictures(images(), title="t")
+
+
+@pytest.mark.parametrize("count", [31, 10_000])
+def test_more_images_than_fit_are_refused_before_any_is_drawn(count):
+    many = np.zeros((count, 1, 8, 8), np.uint8)
+    with pytest.raises(ValueError, match=rf"'all' holds {count} images.*30.*\[:10\]"):
+        plots.pictures({"few": many[:2], "all": many}, title="t")
+    with pytest.raises(ValueError, match=rf"holds {count} images.*\[:10\]"):
+        plots.reconstructions(many, many, title="t")
+    with pytest.raises(ValueError, match="31 rows"):
+        plots.pictures({str(row): many[:1] for row in range(31)}, title="t")
+
+
+WRONG = {
+    "whole numbers": (lambda x: (255 * x).astype(np.int64), "int64"),
+    "a tensor of whole numbers": (lambda x: torch.from_numpy((255 * x).astype(np.int32)), "int32"),
+    "complex": (lambda x: x + 1j, "complex"),
+    "nan": (lambda x: np.where(x == x.max(), np.nan, x), f"1 of {28 * 28} pixels"),
+    "infinite": (lambda x: np.where(x == x.max(), np.inf, x), "infinite"),
+    "0 to 255": (lambda x: x / x.max() * 255, r"intensity in \[0, 1\] expected; found up to 255: runtime.to_unit"),
+    "far below": (lambda x: -100 * x / x.max(), "found down to -100"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "message"), WRONG.values(), ids=WRONG.keys())
+def test_pixels_of_another_type_or_range_are_refused_by_all_that_draw_images(spoil, message):
+    x, wrong = images(1), spoil(images(1))
+    for call in (
+        lambda: plots.pictures({"x": wrong}, title="t"),
+        lambda: plots.reconstructions(x, wrong, title="t"),
+        lambda: plots.reconstructions(wrong, x, title="t"),
+        lambda: plots.tiles(wrong, title="t", across=[0], up=[0]),
+        lambda: plots.decoded_point(*codes(), wrong[0], point=(0, 0), title="t"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_what_leaves_the_range_by_little_is_drawn_and_so_are_masks_and_half_precision():
+    x = images(1)
+    plots.reconstructions(x, 2.9 - 5 * x, title="t")  # a linear network is not bound to the range
+    plots.pictures({"mask": x > 0.5, "half": torch.from_numpy(x).bfloat16()}, title="t")
+    with pytest.raises(ValueError, match=r"signed error in \[−1, 1\] expected; found up to 9"):
+        plots.pictures({"error": np.full((1, 2, 2), 9.0)}, title="t", signed=("error",))
+
+
 def test_reconstructions_of_another_shape_or_of_nothing_are_refused():
     with pytest.raises(ValueError, match="must be equal"):
         plots.reconstructions(images(2), images(3), title="t")
     with pytest.raises(ValueError, match="at least one"):
         plots.reconstructions(images(0), images(0), title="t")
+
+
+CHANGES = {
+    "other pixels": {"rows": {"image": images(3, seed=4), "error": images(2, seed=5) - 0.5}},
+    "larger images": {"rows": {"image": images(3, side=32), "error": images(2)}},
+    "more images": {"rows": {"image": images(3), "error": images(3)}},
+    "fewer rows": {"rows": {"error": images(3)}},
+    "another name": {"rows": {"image": images(3), "a longer name": images(2)}, "signed": ()},
+    "another sign": {"signed": ()},
+    "other captions": {"captions": ["one", "two", "three"]},
+    "no captions": {"captions": None},
+    "another title": {"title": "Tgjpq (1.0)"},
+    "a title of more lines": {"title": "many words " * 20},
+    "another description": {"alt": "words"},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_pictures_changed_are_the_pictures_drawn_anew_whatever_changes(change):
+    rows = {"image": images(3), "error": images(2) - 0.5}
+    first = {"rows": rows, "title": "t", "signed": ("error",), "captions": ["1", "2", "3"]}
+    old = plots.pictures(**first)
+    assert plots.pictures(**first, on=old) is old
+    for how in (first | change, first):  # there and back
+        new = plots.pictures(**how, on=old)
+        assert (new.png(), new.alt) == ((fresh := plots.pictures(**how)).png(), fresh.alt)
+        old = new
+    assert plots.pictures(**first, on=plots.decoded_point(*codes(), images(1)[0], point=(0, 0), title="t")).axes
 
 
 # --- Curves, bars and histograms ------------------------------------------------------------------------------
@@ -283,12 +420,60 @@ def test_a_curve_on_a_linear_scale_starts_at_zero_so_that_heights_compare():
         ({}, "at least one series"),
         ({"a": ([1, 2], [1])}, "2 xs and 1 ys"),
         ({"a": ([], [])}, "at least one"),
-        ({"a": ([1, 2], [1, 2], [1], [2])}, "a"),
+        ({"a": ([1, 2], [1, 2], [1], [2])}, "1 low and 1 high"),
+        ({"a": ([1, 2], [1, 2], [1, 2])}, "'a' must be 2 sequences .* or 4"),
+        ({"a": [1.0, 2.0]}, "'a' must be 2 sequences"),
+        ({"a": 5}, "'a' must be 2 sequences"),
     ],
 )
 def test_curves_that_do_not_fit_together_are_refused(series, message):
     with pytest.raises(ValueError, match=message):
         plots.curves(series, title="t", x="x", y="y")
+
+
+@pytest.mark.parametrize("log", ["z", "yx", "log", True, None])
+def test_a_scale_that_does_not_exist_is_refused(log):
+    with pytest.raises(ValueError, match='log must be "", "x", "y" or "xy"'):
+        plots.curves({"a": ([1, 2], [1, 2])}, title="t", x="x", y="y", log=log)
+
+
+def test_a_logarithmic_y_axis_is_labelled_at_1_2_and_5_times_powers_of_ten():
+    figure = plots.curves({"a": ([1, 2], [0.004, 0.3])}, title="t", x="x", y="y", log="y")
+    figure.png()
+    (axes,) = figure.axes
+    low, high = axes.get_ylim()
+    found = [tick.get_text() for tick in axes.get_yticklabels() if low <= tick.get_position()[1] <= high]
+    assert found == ["0.005", "0.01", "0.02", "0.05", "0.1", "0.2"]
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), torch.tensor(float("-inf"))])
+def test_a_bar_or_mark_that_is_no_finite_number_is_named(wrong):
+    with pytest.raises(ValueError, match=r"every bar needs a finite number.*'broken'"):
+        plots.bars({"fine": 1.0, "broken": wrong}, title="t", x="unit")
+    with pytest.raises(ValueError, match=r"every mark needs a finite number.*'floor'"):
+        plots.bars({"fine": 1.0}, title="t", x="unit", marks={"floor": wrong})
+
+
+@pytest.mark.parametrize(
+    "marks", [{"all digits": 33.0}, {f"a floor with a rather long name {i}": 8.0 * i for i in range(6)}]
+)
+def test_the_legend_of_bars_covers_no_bar_and_no_number_and_nothing_is_cut(marks):
+    names = [
+        *map(str, range(9)),
+        "a name of a bar that is a good deal longer than the others, so that it must be broken",
+    ]
+    figure = plots.bars({name: 30.0 + 2 * i for i, name in enumerate(names)}, title="t", x="unit", marks=marks)
+    assert not cut(figure)
+    (axes,), (legend,) = figure.axes, figure.legends
+    box, numbers = legend.get_window_extent(), [text for text in axes.texts if text.get_text()]
+    assert len(numbers) == 10 and [text.get_text().split(":")[0] for text in legend.get_texts()] == list(marks)
+    for drawn in (*axes.patches, *numbers, *axes.lines, *axes.get_yticklabels()):
+        assert not box.overlaps(drawn.get_window_extent())
+    assert box.y1 <= figure._suptitle.get_window_extent().y0
+
+
+def test_a_zero_is_written_without_a_sign():
+    assert "-0" not in words(plots.bars({"a": -0.0}, title="t", x="unit", marks={"m": -0.0}))
 
 
 def test_bars_are_as_long_as_their_numbers_in_the_order_given():
@@ -321,6 +506,18 @@ def test_histograms_share_their_bins_and_have_equal_areas_whatever_the_counts():
 def test_histograms_of_nothing_are_refused(groups):
     with pytest.raises(ValueError, match="at least one group with at least one number"):
         plots.histograms(groups, title="t", x="x")
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_histogram_of_what_is_no_number_is_refused_by_name(wrong):
+    with pytest.raises(ValueError, match="1 of the 3 numbers of 'b' are nan or infinite"):
+        plots.histograms({"a": [1.0], "b": [1.0, wrong, 2.0]}, title="t", x="x")
+
+
+@pytest.mark.parametrize("bins", [0, -3, 2.5, "auto", True, None])
+def test_bins_are_a_whole_number_above_zero(bins):
+    with pytest.raises(ValueError, match="bins must be a whole number above 0"):
+        plots.histograms({"a": [1.0, 2.0]}, title="t", x="x", bins=bins)
 
 
 # --- Maps of codes --------------------------------------------------------------------------------------------
@@ -364,9 +561,121 @@ def test_a_map_of_other_codes_or_with_other_labels_is_refused(z, labels):
         plots.decoded_point(z, labels, images(1)[0], point=(0, 0), title="t")
 
 
-def test_a_decoded_image_of_another_form_is_refused():
-    with pytest.raises(ValueError, match="image"):
-        plots.decoded_point(*codes(), images(2), point=(0, 0), title="t")
+@pytest.mark.parametrize("shape", [(2, 1, 28, 28), (1, 1, 28, 28), (2, 28, 28), (28,)])
+def test_a_decoded_image_of_another_form_is_refused(shape):
+    with pytest.raises(ValueError, match="expected one image"):
+        plots.decoded_point(*codes(), np.zeros(shape), point=(0, 0), title="t")
+
+
+BOTH = {
+    "code_map": lambda z, labels, point: plots.code_map(z, labels, point=point, title="t"),
+    "decoded_point": lambda z, labels, point: plots.decoded_point(z, labels, images(1)[0], point=point, title="t"),
+}
+both = pytest.mark.parametrize("call", BOTH.values(), ids=BOTH.keys())
+
+
+@both
+def test_labels_that_are_no_whole_numbers_are_refused_and_whole_floats_are_not(call):
+    z, labels = codes(30)
+    call(z, labels.astype(float), (0, 0))
+    for wrong in (labels + 0.5, np.where(labels == labels[0], np.nan, labels), np.array(["one"] * 30)):
+        with pytest.raises(ValueError, match="whole numbers as labels"):
+            call(z, wrong, (0, 0))
+
+
+@pytest.mark.parametrize("point", [(1,), (1, 2, 3), 5, (np.nan, 0), (np.inf, 0), ("a", "b"), [[1, 2]]])
+@both
+def test_a_place_that_is_not_two_numbers_is_refused(call, point):
+    with pytest.raises(ValueError, match="point must be two numbers"):
+        call(*codes(), point)
+
+
+@both
+def test_codes_that_are_nan_are_refused_with_their_count(call):
+    z, labels = codes(30)
+    z[3, 1] = np.nan
+    with pytest.raises(ValueError, match="1 of 30"):
+        call(z, labels, (0, 0))
+
+
+def test_a_description_says_how_the_codes_are_drawn():
+    z, labels = codes(30)
+    assert "drawn as its label" in plots.code_map(z, labels, title="t").alt
+    plain = plots.code_map(z, title="t", point=(-0.01, 2)).alt
+    assert "drawn as a dot" in plain and "digit" not in plain and "cross at (0.0, 2.0)" in plain
+
+
+def test_a_place_just_below_zero_is_written_without_a_sign():
+    figure = plots.decoded_point(*codes(), images(1)[0], point=(-0.04, -0.0), title="t")
+    assert "(0.0, 0.0)" in words(figure) and "(0.0, 0.0)" in figure.alt and "-0.0" not in words(figure) + figure.alt
+
+
+MOVES = {
+    "another place": {"point": (1.0, -1.5)},
+    "a place outside": {"point": (30.0, 2.0)},
+    "another image": {"image": images(1, seed=5)[0]},
+    "a larger image": {"image": images(1, side=32)[0]},
+    "a colour image": {"image": images(1, channels=3)[0]},
+    "another title": {"title": "Tgjpq (1.0) " * 2},
+    "a title of more lines": {"title": "many words " * 20},
+    "another description": {"alt": "words"},
+    "other codes": {"z": codes()[0] + 1},
+    "fewer codes": {"z": codes(50)[0], "labels": codes(50)[1]},
+    "no labels": {"labels": None},
+    "other labels": {"labels": (codes()[1] + 1) % 10},
+}
+
+
+@pytest.mark.parametrize("change", MOVES.values(), ids=MOVES.keys())
+def test_a_picture_changed_is_the_picture_drawn_anew_whatever_changes(change):
+    z, labels = codes()
+    first = {"z": z, "labels": labels, "image": images(1)[0], "point": (0.5, 1), "title": "t"}
+    for settled in (True, False):
+        old = plots.decoded_point(**first)
+        if settled:
+            old.png()
+        for how in (first | change, first):  # there and back
+            new = plots.decoded_point(**how, on=old)
+            assert (new.png(), new.alt) == ((fresh := plots.decoded_point(**how)).png(), fresh.alt)
+            old = new
+
+
+def test_a_picture_of_the_same_codes_is_changed_and_any_other_is_left_alone():
+    how = {"image": images(1)[0], "title": "t"}
+    old = plots.decoded_point(*codes(), point=(0, 0), **how)
+    assert plots.decoded_point(*codes(), point=(1, 0), **how, on=old) is old
+    before = old.png()
+    for other in (plots.Picture(), CALLS["bars"](), old):
+        assert plots.decoded_point(*codes(50), point=(1, 0), **how, on=other) is not other
+    assert old.png() == before
+
+
+@pytest.mark.parametrize("point", [(0.5, 1), (9, -9)])
+def test_every_code_and_the_place_lie_inside_the_map(point):
+    z, labels = codes()
+    for figure in (plots.code_map(z, labels, title="t", point=point), plots.code_map(z[:1], title="t", point=point)):
+        (left, right), (bottom, top) = figure.axes[0].get_xlim(), figure.axes[0].get_ylim()
+        for first, second in (*(z if labels is None else z[:1]), point):
+            assert left < first < right and bottom < second < top
+
+
+@pytest.mark.parametrize("wrong", [[0, 1, 3], [2, 1, 0], [0, 0, 0], [0, np.nan, 1]])
+def test_a_grid_that_does_not_rise_in_even_steps_is_refused(wrong):
+    with pytest.raises(ValueError, match="across must rise in even steps"):
+        plots.tiles(images(3), title="t", across=wrong, up=[0.0])
+    with pytest.raises(ValueError, match="up must rise in even steps"):
+        plots.tiles(images(3), title="t", across=[0.0], up=wrong)
+    plots.tiles(images(300), title="t", across=torch.linspace(-3.7, 2.9, 300), up=[0.0])  # float32 is even enough
+
+
+@pytest.mark.parametrize(("across", "up", "height"), [(3, 40, 28), (40, 3, 28), (4, 4, 14), (1, 1, 28)])
+def test_a_tile_keeps_its_form_and_the_picture_its_size(across, up, height):
+    count = across * up
+    figure = plots.tiles(images(count)[:, :, :height], title="t", across=np.arange(across), up=np.arange(up))
+    width, tall = size(figure)
+    assert width <= 1000 and tall <= 1000 and not cut(figure)
+    box = figure.axes[0].get_window_extent()
+    assert (box.height / up) / (box.width / across) == pytest.approx(height / 28, rel=0.02)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -36,6 +36,13 @@ def test_the_device_is_cuda_else_mps_else_the_cpu(no_gpu, monkeypatch):
     assert runtime.device() == torch.device("cuda")
 
 
+def test_a_device_that_is_named_is_taken_and_one_that_is_not_here_is_refused_with_those_that_are(no_gpu):
+    assert runtime.device("cpu") == runtime.device(torch.device("cpu")) == torch.device("cpu")
+    for wrong in ("gpu", "cuda:99", 2.5, "xpu"):
+        with pytest.raises(ValueError, match=r"there is no device .* here; there is: cpu$"):
+            runtime.device(wrong)
+
+
 def test_budget_gives_the_first_value_on_a_cpu_and_the_second_on_a_gpu(no_gpu, monkeypatch):
     assert runtime.budget(cpu=3, gpu=30) == 3
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -178,7 +185,7 @@ def limits(monkeypatch, **files):
     """Lets the machine's limit files read as given, such as cpu="150000 100000"."""
     names = {"cpu": "/sys/fs/cgroup/cpu.max", "memory": "/sys/fs/cgroup/memory.max"}
     texts = {names[key]: text for key, text in files.items()}
-    monkeypatch.setattr(runtime, "_first_line", lambda path: texts.get(path, ""))
+    monkeypatch.setattr(runtime.machine, "_first_line", lambda path: texts.get(path, ""))
 
 
 @pytest.mark.parametrize(
@@ -236,7 +243,7 @@ def test_tuned_takes_no_more_threads_than_cores_and_no_more_than_there_were(monk
     try:
         torch.set_num_threads(2)
         for cores, threads in [(1, 1), (2, 2), (64, 2)]:
-            monkeypatch.setattr(runtime, "cpus", lambda cores=cores: cores)
+            monkeypatch.setattr(runtime.tuning, "cpus", lambda cores=cores: cores)
             with runtime.tuned("cpu"):
                 assert torch.get_num_threads() == threads
             assert torch.get_num_threads() == 2
@@ -260,7 +267,7 @@ def test_the_report_names_versions_device_cores_memory_and_seed(no_gpu, monkeypa
     course(monkeypatch, "17")
     found = runtime.report()
     assert found.problems == []
-    for package in ("torch", "torchvision", "numpy", "matplotlib", "scikit-image"):
+    for package in ("torch", "torchvision", "numpy", "matplotlib", "ipython", "scikit-image", "platformdirs", "psutil"):
         assert found.facts[package] == importlib.metadata.version(package)
     assert found.facts["device"] == "cpu" and found.facts["AETUTOR_SEED"] == "17"
     assert "Everything the course needs is here" in str(found)
@@ -279,9 +286,51 @@ def test_the_report_says_how_to_mend_a_missing_package(monkeypatch):
     monkeypatch.setattr(importlib.metadata, "version", without)
     found = runtime.report()
     assert found.facts["scikit-image"] == "missing"
-    assert ("scikit-image is not installed", f"{sys.executable} -m pip install scikit-image") in found.problems
-    assert "✘ scikit-image is not installed" in str(found) and "✔" not in str(found)
-    assert f"{sys.executable} -m pip install scikit-image" in str(found)
+    (problem,) = found.problems
+    assert problem[0] == "scikit-image is not installed"
+    assert problem[1].startswith(f'{sys.executable} -m pip install "scikit-image>=') and problem[1].endswith('"')
+    assert "✘ scikit-image is not installed" in str(found) and "✔" not in str(found) and problem[1] in str(found)
+
+
+@pytest.mark.parametrize(
+    ("package", "module"),
+    [("scikit-learn", "sklearn"), ("tqdm", "tqdm"), ("ipywidgets", "ipywidgets"), ("psutil", "psutil")],
+)
+def test_a_package_that_does_not_import_is_reported_and_the_report_goes_on(monkeypatch, package, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    found = runtime.report()
+    (problem,) = found.problems
+    assert problem[0].startswith(f"{package} does not import (ModuleNotFoundError: ")
+    assert problem[1] == f"{sys.executable} -m pip install --force-reinstall {package}"
+    assert (found.facts["memory"] == "unknown") == (module == "psutil")
+
+
+def test_a_package_older_than_its_floor_is_reported_and_extras_are_not_asked_for(monkeypatch):
+    installed = {"torch": "2.4.0+cu124", "numpy": "1.9.3", "psutil": "5.10"}
+    needs = ["torch>=2.4", "numpy>=1.26", "psutil>=5.9.0", 'keras>=99; extra == "bench"']
+    monkeypatch.setattr(importlib.metadata, "version", installed.__getitem__)
+    monkeypatch.setattr(importlib.metadata, "requires", lambda package: needs)
+    assert runtime.report().problems == [
+        (
+            "numpy is 1.9.3, and the course needs 1.26 or newer",
+            f'{sys.executable} -m pip install --upgrade "numpy>=1.26"',
+        )
+    ]
+
+
+def test_a_course_that_is_not_installed_is_reported(monkeypatch):
+    def nothing(package):
+        raise importlib.metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(importlib.metadata, "requires", nothing)
+    assert [wrong for wrong, _ in runtime.report().problems] == ["aetutor itself is not installed"]
+
+
+def test_the_report_shows_aetutor_data_where_it_is_set(monkeypatch):
+    monkeypatch.setenv("AETUTOR_DATA", "/some/where")
+    assert runtime.report().facts["AETUTOR_DATA"] == "/some/where"
+    monkeypatch.setenv("AETUTOR_DATA", "")
+    assert "AETUTOR_DATA" not in runtime.report().facts
 
 
 def test_the_report_says_how_to_mend_a_bad_seed_little_memory_and_a_broken_torchvision(monkeypatch):

@@ -119,7 +119,7 @@ def test_the_plain_loop_ends_elsewhere_with_another_rate_so_that_the_comparison_
 def test_the_rate_warms_up_over_a_tenth_of_the_steps_and_falls_along_half_a_cosine(tiny, epochs, count, batch):
     steps, rates = epochs * math.ceil(count / batch), []
     optimiser = torch.optim.AdamW([nn.Parameter(torch.zeros(1))], lr=0.5)
-    schedule = train._warmup_cosine(optimiser, steps)
+    schedule = train.loop._warmup_cosine(optimiser, steps)
     for _ in range(steps):
         rates.append(optimiser.param_groups[0]["lr"])
         optimiser.step()
@@ -219,7 +219,7 @@ def test_numpys_whole_numbers_do_what_pythons_do(tiny):
     how = {"epochs": 3, "batch": 32, "patience": 3}
     fit(ours, images, **how)
     history = fit(theirs, images, **{name: np.int64(value) for name, value in how.items()})
-    assert same(ours, theirs) and history.stopped == "all 3 epochs done"
+    assert same(ours, theirs) and history.stopped.startswith("all 3 epochs done")
 
 
 def test_patience_stops_after_so_many_epochs_without_a_better_one(tiny):
@@ -315,6 +315,14 @@ def test_an_error_in_the_objective_is_passed_on_with_torch_set_back_and_the_best
     assert torch.equal(torch.get_rng_state(), state) and torch.get_num_threads() == threads
 
 
+@pytest.mark.parametrize(("epochs", "few"), [(1, True), (19, True), (20, False)])
+def test_training_of_fewer_than_a_hundred_steps_says_so(tiny, epochs, few):
+    history = fit(network(), tiny, epochs=epochs, batch=128)  # 5 steps each
+    said = f"all {epochs} epochs done, but only {5 * epochs} steps: take a smaller batch or more epochs"
+    assert (history.stopped == said) == (said in repr(history)) == (said in history._repr_html_()) == few
+    assert few or history.stopped == "all 20 epochs done"
+
+
 # --- Randomness -----------------------------------------------------------------------------------------------
 
 
@@ -403,6 +411,62 @@ def test_an_objective_that_gives_no_one_number_per_image_is_told_so(tiny, loss, 
     assert same(model, network())
 
 
+def test_an_objective_that_sums_over_its_batch_in_eval_mode_alone_is_told_so_too(tiny):
+    def loss(model, x):
+        found = train.reconstruct(model, x)
+        return found if model.training else found.mean()
+
+    with pytest.raises(ValueError, match=r"returned shape \(\) for 100 images"):
+        fit(network(), tiny, objective=loss)
+
+
+@pytest.mark.parametrize("given", [lambda model, x: 1.0, lambda model, x: None, lambda model, x: (x, x)])
+def test_an_objective_that_gives_no_tensor_is_told_so(tiny, given):
+    with pytest.raises(TypeError, match=r"the objective returned (float|NoneType|tuple); expected a tensor \(128,\)"):
+        fit(network(), tiny, objective=given)
+
+
+def test_an_objective_that_does_not_reach_the_weights_is_told_so(tiny):
+    model = network()
+    for loss in (lambda model, x: x.flatten(1).sum(1), lambda model, x: train.reconstruct(model, x).detach()):
+        with pytest.raises(ValueError, match=r"does not depend on the model's weights; .*\.detach\(\)"):
+            fit(model, tiny, objective=loss)
+    assert same(model, network())
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "message"),
+    [
+        (DenseAutoencoder, TypeError, "model is the class DenseAutoencoder; expected a network"),
+        (lambda x: x, TypeError, "model is function; expected a network"),
+        (nn.Flatten(), ValueError, "Flatten, has no weights to train"),
+        (network().requires_grad_(False), ValueError, "DenseAutoencoder, has no weights to train"),
+    ],
+)
+def test_what_is_no_network_or_has_nothing_to_train_is_refused(tiny, model, kind, message):
+    with pytest.raises(kind, match=message):
+        fit(model, tiny)
+
+
+@pytest.mark.parametrize(
+    "images", [torch.zeros(4, 1, 8, 8, dtype=torch.uint8), (1, 2), "mnist", torch.utils.data.DataLoader([1])]
+)
+def test_what_is_no_image_set_is_refused_with_what_makes_one(images):
+    with pytest.raises(TypeError, match=rf"fit takes an ImageSet .* got {type(images).__name__}: data\.load or data"):
+        fit(network(), images)
+
+
+def test_an_objective_that_is_no_function_is_refused(tiny):
+    with pytest.raises(TypeError, match="objective is 'mse'; expected a function"):
+        fit(network(), tiny, objective="mse")
+
+
+def test_training_and_validation_images_of_two_shapes_are_refused(tiny):
+    images = SimpleNamespace(train=tiny.train, valid=tiny.valid[..., :4])
+    with pytest.raises(ValueError, match=r"shape \(1, 8, 8\), images\.valid of \(1, 8, 4\); expected one shape"):
+        fit(network(), images)
+
+
 def test_a_reconstruction_of_another_shape_is_refused(tiny):
     with pytest.raises(ValueError, match="must be equal"):
         fit(nn.Sequential(nn.Flatten(), nn.Linear(64, 64)), tiny)
@@ -440,6 +504,10 @@ def test_a_split_that_is_empty_or_has_no_channel_axis_is_refused(tiny, split, sh
         ({"batch": np.float64(8)}, "batch is"),
         ({"batch": 0}, "batch is 0"),
         ({"patience": 0}, "patience is 0"),
+        ({"seed": 1.5}, "seed is 1.5; expected a whole number"),
+        ({"seed": None}, "seed is None"),
+        ({"seed": "1"}, "seed is '1'"),
+        ({"device": "gpu"}, r"there is no device 'gpu' here; there is: .*cpu"),
         ({"lr": math.nan}, "lr is nan"),
         ({"lr": math.inf}, "lr is inf"),
         ({"lr": 0}, "lr is 0"),

@@ -105,6 +105,26 @@ def test_drawing_a_widget_imports_no_style_into_matplotlib(model):
     assert {name: value for name, value in matplotlib.rcParams.copy().items() if name != "backend"} == before
 
 
+def test_a_picture_that_draw_is_given_back_is_only_ever_its_own_and_never_one_given_away():
+    seen = []
+
+    def again(height: float, on: plots.Picture | None = None) -> plots.Picture:
+        seen.append(on)
+        if height > 8:
+            raise ZeroDivisionError
+        return draw(height)
+
+    it = widgets.Live(again, {"height": widgets.slider("height", 0, 10, 2)}, reuse=True)
+    given = it.draw()
+    assert seen == [None, None]
+    it.controls["height"].value = 5
+    it.controls["height"].value = 6
+    assert all(isinstance(on, plots.Picture) for on in seen[2:]) and given not in seen
+    it.controls["height"].value = 9  # fails, and may have left the picture half changed
+    it.controls["height"].value = 3
+    assert seen[-1] is None and it.message.value == ""
+
+
 # --- Slider ---------------------------------------------------------------------------------------------------
 
 
@@ -142,6 +162,48 @@ def test_the_map_explorer_starts_in_the_middle_of_the_codes_and_decodes_where_th
     decoded = model.decode(torch.tensor([[first.value, second.value]])).detach().numpy()
     (drawn,) = it.draw().axes[1].images
     np.testing.assert_allclose(np.asarray(drawn.get_array()), decoded[0, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_frame_of_the_map_explorer_is_the_still_of_the_same_values(model, labelled):
+    z = torch.randn(60, 2, generator=torch.Generator().manual_seed(0))
+    it = widgets.map_explorer(model.decode, z, torch.arange(60) % 10 if labelled else None)
+    first, second = it.controls["first"], it.controls["second"]
+    for a, b in ((0.3, -0.7), (first.min, second.max), (0, 0), (-0.04, 1.1), (first.max, second.min)):
+        first.value, second.value = a, b
+        assert it.picture.value == it.draw().png() and it.message.value == ""
+
+
+def test_a_frame_of_the_map_explorer_draws_no_map_anew(model, monkeypatch):
+    it = widgets.map_explorer(model.decode, torch.randn(60, 2), torch.arange(60) % 10)
+    made = []
+    scatter = matplotlib.axes.Axes.scatter
+    monkeypatch.setattr(matplotlib.axes.Axes, "scatter", lambda *a, **how: made.append(1) or scatter(*a, **how))
+    it.controls["first"].value = 0.1
+    it.controls["second"].value = 0.1
+    assert made == []
+    it.draw()
+    assert made
+
+
+def test_a_still_that_was_given_away_does_not_move_with_the_sliders(model):
+    it = widgets.map_explorer(model.decode, torch.randn(9, 2))
+    still = it.draw()
+    before = still.png()
+    it.controls["first"].value = it.controls["first"].max
+    assert still.png() == before != it.picture.value
+
+
+def test_a_place_just_below_zero_is_called_zero(model):
+    it = widgets.map_explorer(model.decode, torch.tensor([[-1.0, -1.0], [-0.01, -0.01], [1.0, 1.0]]))
+    assert title(it.draw()) == "The decoder at code (0.0, 0.0)"
+
+
+def test_the_map_explorer_refuses_codes_that_are_nan(model):
+    with pytest.raises(ValueError, match="1 of 9 codes are nan"):
+        z = torch.randn(9, 2)
+        z[2, 0] = float("nan")
+        widgets.map_explorer(model.decode, z)
 
 
 def test_the_map_explorer_takes_any_function_and_no_labels():
@@ -195,6 +257,19 @@ def test_each_control_of_the_code_explorer_changes_the_picture(model, x):
         assert it.picture.value != before and it.message.value == ""
 
 
+def test_a_frame_of_the_code_explorer_is_the_still_of_the_same_values_on_axes_that_stay(model, x, monkeypatch):
+    it = explorer(model, x)
+    made = []
+    add = plots.Picture.add_axes
+    monkeypatch.setattr(plots.Picture, "add_axes", lambda *a, **how: made.append(1) or add(*a, **how))
+    for name, value in (("image", 5), ("z0", 3), ("z1", -0.6), ("image", 0)):
+        it.controls[name].value = value
+        assert made == []
+        assert it.picture.value == it.draw().png() and it.message.value == ""
+        assert made
+        made.clear()
+
+
 def test_the_code_explorer_works_with_one_image(model, x):
     it = explorer(model, x[:1], which=[0])
     assert (it.controls["image"].min, it.controls["image"].max, it.controls["image"].value) == (0, 0, 0)
@@ -223,6 +298,30 @@ def test_the_code_explorer_refuses_no_image_and_code_numbers_that_do_not_exist(m
     for which in ([2], [-1]):
         with pytest.raises(ValueError, match=r"which is \[.*numbers 0…1"):
             explorer(model, x, which=which)
+
+
+@pytest.mark.parametrize("spread", [[1.0], [1.0] * 3, [[1.0, 1.0]], 1.0], ids=str)
+def test_a_spread_of_another_code_is_refused(model, x, spread):
+    with pytest.raises(ValueError, match=r"spread has shape .*; a code here has 2 numbers"):
+        explorer(model, x, spread=spread, which=[0])
+
+
+def test_a_spread_that_is_nan_is_refused_with_the_code_numbers(model, x):
+    with pytest.raises(ValueError, match=r"not finite for code numbers \[1\]"):
+        explorer(model, x, spread=torch.tensor([1.0, float("nan")]))
+
+
+def test_an_encoder_that_gives_no_code_is_refused(model, x):
+    with pytest.raises(ValueError, match=r"one code per image, \(N, Z\)"):
+        widgets.code_explorer(lambda x: x, lambda z: z, x, spread=[1.0], which=[0])
+
+
+def test_the_sliders_of_the_code_explorer_name_code_number_and_unit(model, x):
+    assert [s.description for s in explorer(model, x).controls.values()] == [
+        "image",
+        "code number 1 (± σ)",
+        "code number 0 (± σ)",
+    ]
 
 
 def test_batches_go_to_the_device_of_the_model_and_come_back():

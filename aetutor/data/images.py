@@ -126,7 +126,8 @@ def from_arrays(train, test, train_labels=None, test_labels=None, valid=0.1) -> 
     train_labels = _own_labels(train_labels, "train_labels")
     _check(train, train_labels, "train", "train_labels")  # before the split, so the counts are the reader's own
     if not isinstance(valid, numbers.Real) or not 0 < valid < 1:
-        raise DataError(f"valid is the share of train to validate on, above 0 and below 1; found {valid!r}.")
+        found = repr(valid) if isinstance(valid, numbers.Real) else type(valid).__name__
+        raise DataError(f"valid is the share of train to validate on, above 0 and below 1; found {found}.")
     if len(train) < 2:
         raise DataError("train has 1 image, and needs 2 or more: at least one to fit on and one to validate on.")
     count = min(max(round(valid * len(train)), 1), len(train) - 1)
@@ -194,6 +195,8 @@ def _own_images(value, name) -> Tensor:
         convert = "x.to(torch.uint8)" if is_tensor else "x.astype(numpy.uint8)"
         found = f"found {dtype} from {low:g} to {high:g}, expected uint8 from 0 to 255"
         raise DataError(f"{name}: {found}: {how}, round, and convert with {convert}.")
+    if float(array.max()) == 1:  # black and white as 0 and 1 would be all but black
+        raise DataError(f"{name} holds only 0 and 1, expected intensities from 0 to 255: multiply by 255.")
     if len(shape) == 4 and shape[3] in (1, 3, 4) and shape[3] < shape[1]:
         how = f"x.{'permute' if is_tensor else 'transpose'}(0, 3, 1, 2)"
         raise DataError(f"{name} has shape {shape}, channels last; expected (N, C, H, W): use {how} (transpose).")

@@ -154,10 +154,13 @@ def _fetch(spec: _Spec, file: _File, folder: Path, root: Path, mend: str) -> Non
                 socket.setdefaulttimeout(None)
         path.unlink(missing_ok=True)  # download_url would take what lies there for the file
     names, place = ", ".join(Path(f.path).name for f in spec.files), (root / file.path).parent
+    folder = Path(file.path).parent.as_posix()
+    holding = "" if folder == "." else f"that holds {folder}/ "
     pickles = [root / other for other in spec.unread if (root / other).exists()]
     raise DataError(
         f"{root / file.path} is missing, and could not be downloaded. Tried {' '.join(failures)}"
         + "".join(f" {p} is not read: it holds pickles, and a pickle can run any code." for p in pickles),
         mend
-        or f"check the network and load again, or put {names} into {place}, or set AETUTOR_DATA to a folder with them",
+        or f"check the network and load again, or put {names} into {place}, or set AETUTOR_DATA to a folder"
+        f" {holding}with them",
     )

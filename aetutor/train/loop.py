@@ -1,21 +1,19 @@
-"""`fit`, the one training loop of the course, and the `History` it returns."""
+"""`fit`, the one training loop of the course."""
 
 import copy
-import io
 import math
 import numbers
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from html import escape
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from aetutor import losses, runtime
+from aetutor.train.history import History, Row
 
 Objective = Callable[[nn.Module, Tensor], Tensor]
+FEW = 100  # steps: below that, most networks have not learnt what they could
 
 
 class TrainingDiverged(RuntimeError):
@@ -26,134 +24,6 @@ class TrainingDiverged(RuntimeError):
     source     : this course
     taught in  : notebooks/02_dense_autoencoder.ipynb
     """
-
-
-class Row(NamedTuple):
-    """One epoch of training.
-
-    epoch      : int         1, 2, …
-    train      : float       objective per training image, mean over the epoch's steps
-    valid      : float       objective per validation image, after the epoch
-    seconds    : float       of the epoch, validation included
-    returns    : tuple
-    raises     : nothing
-    source     : this course
-    taught in  : notebooks/02_dense_autoencoder.ipynb
-    """
-
-    epoch: int
-    train: float
-    valid: float
-    seconds: float
-
-
-@dataclass
-class History:
-    """What happened in training: one row per epoch; prints as a table, plots itself.
-
-    rows       : list of Row
-    stopped    : str         why training ended, in words
-    unit       : str         of the objective
-    returns    : History
-    raises     : nothing
-    source     : this course
-    taught in  : notebooks/02_dense_autoencoder.ipynb
-    """
-
-    rows: list[Row] = field(default_factory=list)
-    stopped: str = "not started"
-    unit: str = "objective per image"
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @property
-    def train(self) -> list[float]:
-        """Objective per training image, epoch by epoch.
-
-        returns    : list of float
-        raises     : nothing
-        source     : this course
-        taught in  : notebooks/02_dense_autoencoder.ipynb
-        """
-        return [row.train for row in self.rows]
-
-    @property
-    def valid(self) -> list[float]:
-        """Objective per validation image, epoch by epoch.
-
-        returns    : list of float
-        raises     : nothing
-        source     : this course
-        taught in  : notebooks/02_dense_autoencoder.ipynb
-        """
-        return [row.valid for row in self.rows]
-
-    @property
-    def seconds(self) -> float:
-        """How long the epochs took together.
-
-        returns    : float       seconds
-        raises     : nothing
-        source     : this course
-        taught in  : notebooks/02_dense_autoencoder.ipynb
-        """
-        return sum(row.seconds for row in self.rows)
-
-    @property
-    def best(self) -> Row | None:
-        """The epoch whose weights were kept: the one with the lowest validation objective.
-
-        returns    : Row, or None if no epoch was finished
-        raises     : nothing
-        source     : this course
-        taught in  : notebooks/02_dense_autoencoder.ipynb
-        """
-        finite = [row for row in self.rows if math.isfinite(row.valid)]
-        return min(finite, key=lambda row: row.valid, default=None)
-
-    def plot(self):
-        """Training and validation objective over the epochs.
-
-        returns    : matplotlib.figure.Figure
-        raises     : ValueError  if no epoch was finished
-        source     : this course
-        taught in  : notebooks/02_dense_autoencoder.ipynb
-        """
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
-
-        if self.best is None:
-            raise ValueError("this history has no finished epoch to plot; train for at least one")
-        figure = Figure(figsize=(6, 3.2), layout="constrained")
-        axes = figure.add_subplot()
-        epochs = [row.epoch for row in self.rows]
-        axes.plot(epochs, self.train, "o-", color="#0072B2", label="training images")
-        axes.plot(epochs, self.valid, "s--", color="#D55E00", label="validation images")
-        axes.set(xlabel="epoch", ylabel=self.unit, title=f"Best: {self.best.valid:.4g} after epoch {self.best.epoch}")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(frameon=False)
-        ends = f"training from {self.train[0]:.4g} to {self.train[-1]:.4g}, validation from {self.valid[0]:.4g}"
-        return _shows_itself(
-            figure, f"{axes.get_title()}. Line chart over {len(self)} epochs: {ends} to {self.valid[-1]:.4g}."
-        )
-
-    def _cells(self) -> list[tuple[str, ...]]:
-        return [
-            (str(r.epoch), f"{r.train:.4g}", f"{r.valid:.4g}", f"{r.seconds:.1f}", "best" if r is self.best else "")
-            for r in self.rows
-        ]
-
-    def __repr__(self) -> str:
-        head = ("epoch", "train", "valid", "seconds", "")
-        lines = ["  ".join(f"{cell:>9}" for cell in row).rstrip() for row in [head, *self._cells()]]
-        return "\n".join([*lines, f"train and valid: {self.unit}; {self.seconds:.1f} s; {self.stopped}"])
-
-    def _repr_html_(self) -> str:
-        head = "".join(f"<th scope='col'>{name}</th>" for name in ("epoch", "train", "valid", "seconds", ""))
-        body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in self._cells())
-        foot = f"train and valid: {escape(self.unit)}; {self.seconds:.1f} s in all; {escape(self.stopped)}"
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{foot}</p>"
 
 
 def reconstruct(model: nn.Module, x: Tensor) -> Tensor:
@@ -199,18 +69,24 @@ def fit(
     device     : device      where to train; by default the fastest there is
     progress   : bool        show a bar
     returns    : History     one row per epoch: train, valid, seconds
-    raises     : ValueError  if an argument is out of range, a split is empty, or the objective gives no (B,)
-    raises     : TypeError   if the images are not uint8 tensors
+    raises     : ValueError  if an argument is out of range, a split is empty, there are no weights to train, or the
+                             objective gives no (B,) that depends on them
+    raises     : TypeError   if the model is no network, the objective no function that gives a tensor, or the images
+                             no ImageSet of uint8 tensors
     raises     : TrainingDiverged  if the loss is no longer finite; the best weights so far are loaded
     source     : Loshchilov & Hutter 2019, arXiv:1711.05101 (AdamW) and 2017, arXiv:1608.03983 (cosine)
     taught in  : notebooks/02_dense_autoencoder.ipynb
     """
-    _check_numbers(epochs=epochs, batch=batch, lr=lr, patience=patience, threshold=threshold)
+    _check_numbers(epochs=epochs, batch=batch, lr=lr, patience=patience, threshold=threshold, seed=seed)
+    _check_kinds(model, images, objective)
     epochs, batch = int(epochs), int(batch)  # NumPy's whole numbers will do, but not for torch's split
-    where = torch.device(device) if device is not None else runtime.device()
+    where = runtime.device(device)
     # The whole set lives on the device as bytes, and a batch is an index into it: no loader, no copies.
     train = _resident("train", images.train, where)  # (N, C, H, W) uint8
     valid = _resident("valid", images.valid, where)
+    if train.shape[1:] != valid.shape[1:]:
+        train, valid = tuple(train.shape[1:]), tuple(valid.shape[1:])
+        raise ValueError(f"images.train holds images of shape {train}, images.valid of {valid}; expected one shape")
     model.to(where)
     optimiser = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.0, fused=where.type in ("cuda", "cpu"))
     schedule = _warmup_cosine(optimiser, epochs * math.ceil(len(train) / batch))
@@ -255,6 +131,8 @@ def fit(
                     break
             else:
                 history.stopped = f"all {epochs} epochs done"
+                if (steps := epochs * math.ceil(len(train) / batch)) < FEW:
+                    history.stopped += f", but only {steps} steps: take a smaller batch or more epochs"
         except KeyboardInterrupt:  # the notebook's stop button: hand back what has been reached
             history.stopped = f"interrupted in epoch {len(history) + 1}"
         finally:
@@ -266,30 +144,29 @@ def fit(
 # --- Parts ------------------------------------------------------------------------------------------------------
 
 
-def _shows_itself(figure, alt: str):
-    # A notebook that never imported pyplot shows a bare Figure as text. (plots.Picture is out of reach: see README.)
-    def bundle(include=None, exclude=None):
-        file = io.BytesIO()
-        figure.savefig(file, format="png", dpi=96)
-        return {"image/png": file.getvalue(), "text/plain": alt}, {"image/png": {"alt": alt}}
-
-    figure.alt, figure._repr_mimebundle_ = alt, bundle
-    return figure
-
-
 def _score(model: nn.Module, pixels: Tensor, objective: Objective, *, batch: int, seed: int) -> float:
     # The same random numbers every time, or a noisy objective would make epochs better and worse by luck.
     model.eval()
     with torch.no_grad(), runtime.seeded("validation", seed):
-        parts = [objective(model, runtime.to_unit(part)).sum() for part in pixels.split(batch)]
+        batches = map(runtime.to_unit, pixels.split(batch))
+        parts = [_one_per_image(objective(model, x), len(x)).sum() for x in batches]
     return torch.stack(parts).cpu().double().sum().item() / len(pixels)  # on the CPU: Apple's GPU has no float64
 
 
 def _one_per_image(loss: Tensor, count: int) -> Tensor:
+    if not isinstance(loss, Tensor):
+        raise TypeError(
+            f"the objective returned {type(loss).__name__}; expected a tensor ({count},), a number per image"
+        )
     if loss.shape != (count,):
         raise ValueError(
             f"the objective returned shape {tuple(loss.shape)} for {count} images; expected ({count},), one number per"
             " image: sum over what belongs to an image (`.flatten(1).sum(1)`), and leave the mean over images to fit"
+        )
+    if torch.is_grad_enabled() and not loss.requires_grad:
+        raise ValueError(
+            "the objective's result does not depend on the model's weights; call the model that it is given, without"
+            " .detach(), .item(), .numpy() or torch.no_grad()"
         )
     return loss
 
@@ -314,7 +191,24 @@ def _warmup_cosine(optimiser: torch.optim.Optimizer, steps: int) -> torch.optim.
     return torch.optim.lr_scheduler.LambdaLR(optimiser, share_of_peak)
 
 
-def _check_numbers(*, epochs: int, batch: int, lr: float, patience: int | None, threshold: float | None) -> None:
+def _check_kinds(model: nn.Module, images, objective: Objective) -> None:
+    if not isinstance(model, nn.Module):
+        found = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise TypeError(f"model is {found}; expected a network (nn.Module) such as models.DenseAutoencoder(code=32)")
+    if not any(weight.requires_grad for weight in model.parameters()):
+        raise ValueError(f"model, {type(model).__name__}, has no weights to train: none that requires a gradient")
+    if not (hasattr(images, "train") and hasattr(images, "valid")):
+        raise TypeError(
+            f"fit takes an ImageSet with .train and .valid, got {type(images).__name__}: data.load or data.from_arrays"
+            " makes one"
+        )
+    if not callable(objective):
+        raise TypeError(f"objective is {objective!r}; expected a function of (model, x) that gives a number per image")
+
+
+def _check_numbers(*, epochs, batch, lr, patience, threshold, seed) -> None:
+    if not isinstance(seed, numbers.Integral) or isinstance(seed, bool):
+        raise ValueError(f"seed is {seed!r}; expected a whole number such as 0")
     for name, value in [("epochs", epochs), ("batch", batch), ("patience", patience)]:
         if value is None and name == "patience":
             continue

@@ -1,0 +1,70 @@
+"""torch set up to train small networks fast, and to leave other programs their cores."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+
+from aetutor.runtime.machine import cpus
+
+
+@contextlib.contextmanager
+def tuned(where: torch.device | str) -> Iterator[Callable[[], None]]:
+    """Inside the `with`, torch is set up to train small networks fast; afterwards it is as before.
+
+    where      : device      that the training runs on
+    returns    : context manager that gives a function without arguments, to be called at every training step: it
+                 keeps torch to the CPU cores that other programs leave free
+    raises     : nothing
+    source     : Intel 64 and IA-32 SDM vol. 1, 10.2.3 (flush-to-zero); torch.set_float32_matmul_precision
+    taught in  : notebooks/02_dense_autoencoder.ipynb
+    """
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    # Pixels that are always 0 leave numbers near 1e-40 in Adam's averages; the CPU handles those very slowly.
+    # torch cannot be asked for the old setting; its default is off.
+    torch.set_flush_denormal(True)
+    if torch.device(where).type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32: ten bits of mantissa are plenty for 8-bit pixels
+    try:
+        yield _Yielding(min(threads, cpus())) if torch.device(where).type == "cpu" else lambda: None
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(False)
+        torch.set_float32_matmul_precision(precision)
+
+
+class _Yielding:
+    """Gives up threads while other programs use the cores.
+
+    Threads that share a small job wait for each other in a busy loop, at every layer. If one of them has to wait for
+    its core, all stand still: with one other busy program, two threads on two cores are some twenty times slower than
+    one (benchmarks/threads.py). So once in a while we look at how many cores the others use.
+    """
+
+    every = 0.2  # seconds between looks; a look takes about 0.1 ms
+
+    def __init__(self, most: int):
+        self.most = most
+        torch.set_num_threads(most)
+        self.seen = self._clocks()
+
+    def __call__(self) -> None:
+        if self.most == 1 or time.perf_counter() - self.seen[0] < self.every:
+            return
+        then, (now, busy, own) = self.seen, self._clocks()
+        self.seen = (now, busy, own)
+        others = ((busy - then[1]) - (own - then[2])) / (now - then[0])  # cores
+        threads = max(1, min(self.most, round((os.cpu_count() or 1) - others)))
+        if threads != torch.get_num_threads():
+            torch.set_num_threads(threads)
+
+    @staticmethod
+    def _clocks() -> tuple[float, float, float]:
+        import psutil
+
+        machine = psutil.cpu_times()
+        # Linux counts the time of virtual machines twice, as guest and as user.
+        not_ours = sum(getattr(machine, name, 0.0) for name in ("idle", "iowait", "guest", "guest_nice"))
+        return time.perf_counter(), sum(machine) - not_ours, time.process_time()
