@@ -148,8 +148,9 @@ def code_explorer(encode, decode, x: Tensor, *, spread: Sequence[float] | Tensor
     if not np.isfinite(spread).all():
         wrong = np.flatnonzero(~np.isfinite(spread)).tolist()
         raise ValueError(f"code_explorer: spread is not finite for code numbers {wrong}; is it of a single image?")
+    which = list(dict.fromkeys(int(number) for number in which))  # one slider each
     if not all(0 <= number < len(spread) for number in which):
-        raise ValueError(f"code_explorer: which is {list(which)}; this code has numbers 0…{len(spread) - 1}")
+        raise ValueError(f"code_explorer: which is {which}; this code has numbers 0…{len(spread) - 1}")
     plain = _decoded(decode, z)
 
     def draw(image: int, *, on: plots.Picture | None = None, **moves: float) -> plots.Picture:

@@ -472,6 +472,12 @@ def test_the_legend_of_bars_covers_no_bar_and_no_number_and_nothing_is_cut(marks
     assert box.y1 <= figure._suptitle.get_window_extent().y0
 
 
+def test_five_marks_are_told_apart_without_colour_and_stand_out_from_the_bars():
+    (axes,) = plots.bars({"a": 9}, title="t", x="unit", marks={str(i): i for i in range(5)}).axes
+    assert len({str(line._unscaled_dash_pattern) for line in axes.lines}) == 5
+    assert all(line.get_path_effects() for line in axes.lines)  # a white edge
+
+
 def test_a_zero_is_written_without_a_sign():
     assert "-0" not in words(plots.bars({"a": -0.0}, title="t", x="unit", marks={"m": -0.0}))
 

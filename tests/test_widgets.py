@@ -300,6 +300,13 @@ def test_the_code_explorer_refuses_no_image_and_code_numbers_that_do_not_exist(m
             explorer(model, x, which=which)
 
 
+def test_a_code_number_named_twice_gets_one_slider_and_moves_once(model, x):
+    one, twice = explorer(model, x, which=[1]), explorer(model, x, which=torch.tensor([1, 1]))
+    for it in (one, twice):
+        it.controls["z1"].value = 1.5
+    assert list(one.controls) == list(twice.controls) and one.picture.value == twice.picture.value
+
+
 @pytest.mark.parametrize("spread", [[1.0], [1.0] * 3, [[1.0, 1.0]], 1.0], ids=str)
 def test_a_spread_of_another_code_is_refused(model, x, spread):
     with pytest.raises(ValueError, match=r"spread has shape .*; a code here has 2 numbers"):
