@@ -1,9 +1,10 @@
-"""What another busy program costs training, with a fixed number of threads and with `runtime.tuned`'s yielding.
+"""What other busy programs cost training, with a fixed number of threads and with `runtime.tuned`'s yielding.
 
 Usage: python benchmarks/threads.py
 
-Prints seconds an epoch of the dense network on MNIST, alone and beside one busy program; medians of three. A fixed two
-threads on two cores wait for each other whenever one of them loses its core (see runtime.tuning._Yielding).
+Prints seconds an epoch of the dense network on MNIST: alone, beside a program that keeps one core busy, and beside a
+second training like itself; medians of three. With a fixed number of threads, all of them wait in a busy loop whenever
+one has lost its core (see runtime.tuning._Yielding).
 """
 
 import multiprocessing
@@ -15,31 +16,36 @@ import torch
 from aetutor import data, models, runtime, train
 
 
-def keep_busy() -> None:
+def busy_loop(every: float) -> None:
     while True:
         pass
 
 
-def seconds(images: data.ImageSet, *, every: float) -> float:
+def training(every: float) -> None:
     runtime.tuning._Yielding.every = every
-    return statistics.median(
-        train.fit(models.DenseAutoencoder(), images, epochs=1, progress=False).seconds for _ in range(3)
-    )
+    train.fit(models.DenseAutoencoder(), data.load("mnist"), epochs=100_000, progress=False)
+
+
+def seconds(images: data.ImageSet, every: float, other) -> float:
+    runtime.tuning._Yielding.every = every
+    beside = other and multiprocessing.get_context("spawn").Process(target=other, args=(every,), daemon=True)
+    if beside:
+        beside.start()
+        time.sleep(6)  # until it has imported torch and is at work
+    runs = [train.fit(models.DenseAutoencoder(), images, epochs=1, progress=False).seconds for _ in range(3)]
+    if beside:
+        beside.kill()
+        beside.join()
+    return statistics.median(runs)
 
 
 def main() -> None:
     images = data.load("mnist")
     print(f"{runtime.cpus()} cores, {torch.get_num_threads()} threads; seconds an epoch, median of 3")
     print(f"{'':24}{'fixed threads':>16}{'yielding':>16}")
-    for beside in (0, 1):
-        others = [multiprocessing.Process(target=keep_busy, daemon=True) for _ in range(beside)]
-        for other in others:
-            other.start()
-        time.sleep(0.5)
-        fixed, yielding = seconds(images, every=1e9), seconds(images, every=0.2)
-        print(f"{f'{beside} busy programs beside':24}{fixed:16.2f}{yielding:16.2f}", flush=True)
-        for other in others:
-            other.terminate()
+    for name, other in [("alone", None), ("beside a busy loop", busy_loop), ("beside another training", training)]:
+        fixed, yielding = seconds(images, 1e9, other), seconds(images, 0.2, other)
+        print(f"{name:24}{fixed:16.2f}{yielding:16.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -39,8 +39,8 @@ class _Yielding:
     """Gives up threads while other programs use the cores.
 
     Threads that share a small job wait for each other in a busy loop, at every layer. If one of them has to wait for
-    its core, all stand still: with one other busy program, two threads on two cores are some twenty times slower than
-    one (benchmarks/threads.py). So once in a while we look at how many cores the others use.
+    its core, all stand still, and beside another training an epoch takes several times as long (benchmarks/threads.py
+    measures it). So once in a while we look at how many cores the others use.
     """
 
     every = 0.2  # seconds between looks; a look takes about 0.1 ms
