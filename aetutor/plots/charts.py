@@ -53,7 +53,7 @@ def curves(
         ends.append(f"{name} from {ys[0]:.3g} to {ys[-1]:.3g}")
     for number, (name, level) in enumerate((levels or {}).items()):
         axes.axhline(level, color="#555555", lw=1, ls=DASHES[1 + number % 3])
-        axes.annotate(name, (0.99, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=9)
+        axes.annotate(name, (0.01, level), xycoords=("axes fraction", "data"), ha="left", va="bottom", fontsize=9)
         ends.append(f"{name} at {level:.3g}")
     if "x" in log:
         axes.set_xscale("log")
