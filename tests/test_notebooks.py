@@ -147,6 +147,7 @@ def test_the_readme_lists_every_chapter_and_its_picture_is_the_one_from_chapter_
     readme = (ROOT / "README.md").read_text("utf-8")
     for path in NOTEBOOKS:
         assert f"(notebooks/{path.name})" in readme
+    assert f"git clone {REPOSITORY}\n" in readme
     shown = (ROOT / "notebooks" / "map_of_digits.png").read_bytes()
     saved = [output["data"].get("image/png", "") for output in outputs(NOTEBOOKS[0]) if "data" in output]
     assert shown in map(base64.b64decode, saved), "run `make notebooks`, which copies the picture out of chapter 00"
