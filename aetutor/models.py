@@ -8,44 +8,23 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 
-class DenseAutoencoder(nn.Module):
-    """Fully connected encoder and mirrored decoder: pixels → hidden widths → code → hidden widths back → pixels.
+class Autoencoder(nn.Module):
+    """What the networks of the course share: the ways through an encoder and a decoder, with checks.
 
-    code       : int         numbers in the code, at least 1
-    hidden     : ints        widths between pixels and code, in the encoder's order; () gives one linear layer each way
-    shape      : (C, H, W)   of one image
-    activation : () -> nn.Module  what stands between two linear layers, such as nn.ReLU or nn.Tanh
-    output     : str         "sigmoid" keeps x_hat in [0, 1]; "none" leaves it unbounded (a linear decoder, as PCA has)
+    A network of your own sets `code` (int), `shape` (C, H, W), `output` ("sigmoid" or "none"), `encoder`, a module
+    (B, C, H, W) -> (B, Z), and `decoder`, a module (B, Z) -> (B, C, H, W).
+
     returns    : nn.Module   call it with x (B, C, H, W) for x_hat (B, C, H, W)
-    raises     : ValueError  if a width is no positive whole number, the shape is not (C, H, W), or output is unknown
-    source     : Hinton & Salakhutdinov 2006, Science 313:504
+    raises     : nothing
+    source     : this course
     taught in  : notebooks/02_dense_autoencoder.ipynb
     """
 
-    def __init__(
-        self,
-        code: int = 32,
-        *,
-        hidden: Sequence[int] = (256,),
-        shape: Sequence[int] = (1, 28, 28),
-        activation: Callable[[], nn.Module] = nn.ReLU,
-        output: str = "sigmoid",
-    ):
-        super().__init__()
-        hidden = (hidden,) if isinstance(hidden, numbers.Integral) else tuple(hidden)
-        shape = tuple(shape)
-        if len(shape) != 3:
-            raise ValueError(f"shape is {shape}; expected (channels, height, width) such as (1, 28, 28)")
-        for name, value in [("code", code), *(("hidden", h) for h in hidden), *(("shape", s) for s in shape)]:
-            if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} holds {value!r}; expected a whole number of 1 or more")
-        code, hidden, shape = int(code), tuple(map(int, hidden)), tuple(map(int, shape))  # NumPy's whole numbers too
-        if output not in ("sigmoid", "none"):
-            raise ValueError(f'output is {output!r}; expected "sigmoid" or "none"')
-        self.code, self.hidden, self.shape, self.output = code, hidden, shape, output
-        pixels = math.prod(shape)
-        self.encoder = nn.Sequential(nn.Flatten(), *_dense((pixels, *hidden, code), activation))
-        self.decoder = nn.Sequential(*_dense((code, *reversed(hidden), pixels), activation), nn.Unflatten(1, shape))
+    code: int
+    shape: tuple[int, int, int]
+    output: str
+    encoder: nn.Module
+    decoder: nn.Module
 
     def encode(self, x: Tensor) -> Tensor:
         """Image to code.
@@ -106,6 +85,109 @@ class DenseAutoencoder(nn.Module):
         return self.decode(self.encode(x))
 
 
+class DenseAutoencoder(Autoencoder):
+    """Fully connected encoder and mirrored decoder: pixels → hidden widths → code → hidden widths back → pixels.
+
+    code       : int         numbers in the code, at least 1
+    hidden     : ints        widths between pixels and code, in the encoder's order; () gives one linear layer each way
+    shape      : (C, H, W)   of one image
+    activation : () -> nn.Module  what stands between two linear layers, such as nn.ReLU or nn.Tanh
+    output     : str         "sigmoid" keeps x_hat in [0, 1]; "none" leaves it unbounded (a linear decoder, as PCA has)
+    returns    : nn.Module   call it with x (B, C, H, W) for x_hat (B, C, H, W)
+    raises     : ValueError  if a width is no positive whole number, the shape is not (C, H, W), or output is unknown
+    source     : Hinton & Salakhutdinov 2006, Science 313:504
+    taught in  : notebooks/02_dense_autoencoder.ipynb
+    """
+
+    def __init__(
+        self,
+        code: int = 32,
+        *,
+        hidden: Sequence[int] = (256,),
+        shape: Sequence[int] = (1, 28, 28),
+        activation: Callable[[], nn.Module] = nn.ReLU,
+        output: str = "sigmoid",
+    ):
+        super().__init__()
+        hidden = (hidden,) if isinstance(hidden, numbers.Integral) else tuple(hidden)
+        shape = tuple(shape)
+        if len(shape) != 3:
+            raise ValueError(f"shape is {shape}; expected (channels, height, width) such as (1, 28, 28)")
+        _check_widths([("code", code), *(("hidden", h) for h in hidden), *(("shape", s) for s in shape)])
+        _check_output(output)
+        code, hidden, shape = int(code), tuple(map(int, hidden)), tuple(map(int, shape))  # NumPy's whole numbers too
+        self.code, self.hidden, self.shape, self.output = code, hidden, shape, output
+        pixels = math.prod(shape)
+        self.encoder = nn.Sequential(nn.Flatten(), *_dense((pixels, *hidden, code), activation))
+        self.decoder = nn.Sequential(*_dense((code, *reversed(hidden), pixels), activation), nn.Unflatten(1, shape))
+
+
+class ConvAutoencoder(Autoencoder):
+    """Two convolutions that each halve the picture, a linear layer to the code, and the same way back.
+
+    pixels → width maps of half the size → 2·width maps of a quarter → (hidden →) code → … → pixels. Kernels are 4 × 4
+    with stride 2, so that the transposed convolutions of the decoder cover every pixel equally often.
+
+    code       : int         numbers in the code, at least 1
+    width      : int         feature maps after the first convolution; the second has twice as many
+    channels   : int         of an image: 1 for grey, 3 for colour
+    size       : int or (H, W)  of an image in pixels, at least 4
+    hidden     : int         width of a linear layer between feature maps and code; 0: none
+    activation : () -> nn.Module  what stands between two layers, such as nn.SiLU or nn.ReLU
+    output     : str         "sigmoid" keeps x_hat in [0, 1]; "none" leaves it unbounded
+    returns    : nn.Module   call it with x (B, C, H, W) for x_hat (B, C, H, W)
+    raises     : ValueError  if a width is no positive whole number, a side is below 4 pixels, or output is unknown
+    source     : Masci, Meier, Ciresan & Schmidhuber 2011, ICANN; kernel and stride: Odena, Dumoulin & Olah 2016,
+                 Deconvolution and checkerboard artifacts, doi:10.23915/distill.00003
+    taught in  : notebooks/03_convolutional_autoencoder.ipynb
+    """
+
+    def __init__(
+        self,
+        code: int = 32,
+        *,
+        width: int = 16,
+        channels: int = 1,
+        size: int | Sequence[int] = 28,
+        hidden: int = 0,
+        activation: Callable[[], nn.Module] = nn.SiLU,
+        output: str = "sigmoid",
+    ):
+        super().__init__()
+        size = (size, size) if isinstance(size, numbers.Integral) else tuple(size)
+        if len(size) != 2:
+            raise ValueError(f"size is {size}; expected pixels, as in 28, or (height, width)")
+        _check_widths([("code", code), ("width", width), ("channels", channels)])
+        _check_widths([("size", side) for side in size], least=4)
+        _check_widths([("hidden", hidden)], least=0)
+        _check_output(output)
+        code, width, channels, hidden, (rows, columns) = *map(int, (code, width, channels, hidden)), map(int, size)
+        self.code, self.width, self.shape, self.hidden, self.output = (
+            code, width, (channels, rows, columns), hidden, output,
+        )  # fmt: skip
+        # Halving rounds down; where a side was odd, the way back has to add the row or column that was lost.
+        odd = [(side % 2, other % 2) for side, other in ((rows, columns), (rows // 2, columns // 2))]
+        maps = (2 * width, rows // 4, columns // 4)
+        widths = (math.prod(maps), hidden, code) if hidden else (math.prod(maps), code)
+        how = {"kernel_size": 4, "stride": 2, "padding": 1}
+        self.encoder = nn.Sequential(
+            nn.Conv2d(channels, width, **how),
+            activation(),
+            nn.Conv2d(width, 2 * width, **how),
+            activation(),
+            nn.Flatten(),
+            *_dense(widths, activation),
+        )
+        self.decoder = nn.Sequential(
+            *_dense(widths[::-1], activation),
+            activation(),
+            nn.Unflatten(1, maps),
+            nn.ConvTranspose2d(2 * width, width, output_padding=odd[1], **how),
+            activation(),
+            nn.ConvTranspose2d(width, channels, output_padding=odd[0], **how),
+        )
+
+
 def parameters(model: nn.Module) -> int:
     """How many numbers training adjusts.
 
@@ -116,6 +198,20 @@ def parameters(model: nn.Module) -> int:
     taught in  : notebooks/02_dense_autoencoder.ipynb
     """
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+# --- Parts ------------------------------------------------------------------------------------------------------
+
+
+def _check_widths(named, least: int = 1) -> None:
+    for name, value in named:
+        if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+            raise ValueError(f"{name} holds {value!r}; expected a whole number of {least} or more")
+
+
+def _check_output(output: str) -> None:
+    if output not in ("sigmoid", "none"):
+        raise ValueError(f'output is {output!r}; expected "sigmoid" or "none"')
 
 
 def _dense(widths: Sequence[int], activation: Callable[[], nn.Module]) -> list[nn.Module]:

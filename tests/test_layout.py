@@ -215,7 +215,7 @@ def errors(value) -> list[str]:
 
 def test_there_is_something_to_read():
     assert len(PUBLIC) > 60
-    for name in ("losses.gaussian_kl", "models.DenseAutoencoder.encode", "train.History.best", "plots.pictures"):
+    for name in ("losses.gaussian_kl", "models.Autoencoder.encode", "train.History.best", "plots.pictures"):
         assert name in PUBLIC
     for name in ("data.load", "data.ImageSet.keep", "data.DataError"):  # of a module that is a folder
         assert name in PUBLIC
