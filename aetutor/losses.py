@@ -16,7 +16,8 @@ def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
     taught in  : notebooks/02_dense_autoencoder.ipynb
     """
     _check_pair("squared_error", x_hat=x_hat, x=x)
-    return (x_hat - x).square().flatten(1).sum(1)
+    # One pass over the pixels where (x_hat - x) ** 2 takes several, forwards and backwards.
+    return F.mse_loss(x_hat, x, reduction="none").flatten(1).sum(1)
 
 
 def binary_cross_entropy(logits: Tensor, x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import math
 import os
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -29,6 +30,28 @@ def device(name: torch.device | str | None = None) -> torch.device:
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
+
+
+def precision(where: torch.device | str, *, parameters: int) -> torch.dtype:
+    """The type in which a network's large products are best computed in training; its weights stay float32.
+
+    bfloat16 has float32's range with 8 bits of mantissa, which the noise of training hides. It pays where the processor
+    multiplies it natively, and where the network is large enough to earn back the conversion of its weights at every
+    step; benchmarks/precision.py measures where.
+
+    where      : device      that the training runs on
+    parameters : int         numbers that training adjusts
+    returns    : torch.float32 or torch.bfloat16
+    raises     : nothing
+    source     : Kalamkar et al. 2019, arXiv:1905.12322
+    taught in  : notebooks/02_dense_autoencoder.ipynb
+    """
+    kind = torch.device(where).type
+    if kind == "cuda":
+        low = parameters >= 4_000_000 and torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        low = kind == "cpu" and parameters >= 200_000 and _cpu_multiplies_bfloat16()
+    return torch.bfloat16 if low else torch.float32
 
 
 def budget(*, cpu, gpu):
@@ -91,6 +114,15 @@ def memory() -> float:
 
 
 # --- Parts ------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _cpu_multiplies_bfloat16() -> bool:
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def _first_line(path: str) -> str:

@@ -11,10 +11,12 @@ from aetutor.runtime.machine import cpus
 
 
 @contextlib.contextmanager
-def tuned(where: torch.device | str) -> Iterator[Callable[[], None]]:
+def tuned(where: torch.device | str, *, share: bool = True) -> Iterator[Callable[[], None]]:
     """Inside the `with`, torch is set up to train small networks fast; afterwards it is as before.
 
     where      : device      that the training runs on
+    share      : bool        leave other programs their cores; False: always the same number of threads, since sums that
+                             are split in another way differ in their last bits
     returns    : context manager that gives a function without arguments, to be called at every training step: it
                  keeps torch to the CPU cores that other programs leave free
     raises     : nothing
@@ -28,7 +30,8 @@ def tuned(where: torch.device | str) -> Iterator[Callable[[], None]]:
     if torch.device(where).type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32: ten bits of mantissa are plenty for 8-bit pixels
     try:
-        yield _Yielding(min(threads, cpus())) if torch.device(where).type == "cpu" else lambda: None
+        torch.set_num_threads(min(threads, cpus()))
+        yield _Yielding() if share and torch.device(where).type == "cpu" else lambda: None
     finally:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(False)
@@ -45,9 +48,8 @@ class _Yielding:
 
     every = 0.2  # seconds between looks; a look takes about 0.1 ms
 
-    def __init__(self, most: int):
-        self.most = most
-        torch.set_num_threads(most)
+    def __init__(self):
+        self.most = torch.get_num_threads()
         self.seen = self._clocks()
 
     def __call__(self) -> None:

@@ -1,42 +1,24 @@
 """`fit`, the one training loop of the course."""
 
-import copy
 import math
 import numbers
+import os
 import time
-from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from aetutor import losses, runtime
-from aetutor.train.history import History, Row
+from aetutor import runtime
+from aetutor.train.checkpoint import Checkpoint, settings
+from aetutor.train.history import History
+from aetutor.train.objective import Lesson, Objective, reconstruct, unit
+from aetutor.train.run import Run
+from aetutor.train.schedule import warmup_cosine
+from aetutor.train.source import Resident, Streamed, source
+from aetutor.train.step import Recorded, Step, adam
+from aetutor.train.team import Team
 
-Objective = Callable[[nn.Module, Tensor], Tensor]
 FEW = 100  # steps: below that, most networks have not learnt what they could
-
-
-class TrainingDiverged(RuntimeError):
-    """The loss became infinite or not a number.
-
-    returns    : RuntimeError  the model holds the best weights reached before
-    raises     : nothing
-    source     : this course
-    taught in  : notebooks/02_dense_autoencoder.ipynb
-    """
-
-
-def reconstruct(model: nn.Module, x: Tensor) -> Tensor:
-    """The default objective: squared error between a batch and its reconstruction.
-
-    model      : nn.Module     x -> x_hat
-    x          : (B, C, H, W)  intensity in [0, 1]
-    returns    : (B,)          squared intensity per image, summed over its pixels
-    raises     : ValueError    if the model returns another shape than it was given
-    source     : this course
-    taught in  : notebooks/02_dense_autoencoder.ipynb
-    """
-    return losses.squared_error(model(x), x)
 
 
 def fit(
@@ -50,6 +32,9 @@ def fit(
     patience: int | None = None,
     threshold: float | None = None,
     seed: int = 0,
+    checkpoint: str | os.PathLike | None = None,
+    precision: torch.dtype | None = None,
+    record: bool = True,
     device: torch.device | str | None = None,
     progress: bool = True,
 ) -> History:
@@ -57,15 +42,22 @@ def fit(
 
     The learning rate rises over the first tenth of the steps and then falls along half a cosine to zero.
 
+    On a CUDA GPU, the step is recorded once and replayed. What the objective draws from torch on the GPU is drawn anew
+    each time; what it computes in Python (a counter of its own, say) is not: give record=False then.
+
     model      : nn.Module   trained in place; ends on `device`, in eval mode
-    images     : ImageSet    or anything with uint8 .train and .valid tensors (N, C, H, W)
+    images     : ImageSet    or anything with uint8 .train and .valid: tensors (N, C, H, W), or data.Files
     epochs     : int         rounds through the training images, at least 1
     objective  : (model, x) -> (B,)  what to minimise, one number per image; x is float (B, C, H, W) in [0, 1]
-    batch      : int         images per step; the last step of an epoch takes what is left
+    batch      : int         images per step, of all processes together; an epoch's last step takes what is left
     lr         : float       AdamW's peak learning rate
     patience   : int         stop after this many epochs in a row without a better validation objective; None: never
     threshold  : float       stop as soon as the validation objective per image is this low; None: never
     seed       : int         number of the random streams that shuffle and that the objective draws from
+    checkpoint : folder      where to keep what is needed to go on after a stop, every few seconds; if it is there, this
+                             call goes on from it. On a CPU the result is the same to the last bit
+    precision  : torch.dtype float32 or bfloat16 for the products in training; by default what is faster here
+    record     : bool        on a CUDA GPU, record the step as a graph
     device     : device      where to train; by default the fastest there is
     progress   : bool        show a bar
     returns    : History     one row per epoch: train, valid, seconds
@@ -74,124 +66,122 @@ def fit(
     raises     : TypeError   if the model is no network, the objective no function that gives a tensor, or the images
                              no ImageSet of uint8 tensors
     raises     : TrainingDiverged  if the loss is no longer finite; the best weights so far are loaded
+    raises     : CheckpointError   if the checkpoint is damaged, belongs to another training, or cannot be written
     source     : Loshchilov & Hutter 2019, arXiv:1711.05101 (AdamW) and 2017, arXiv:1608.03983 (cosine)
     taught in  : notebooks/02_dense_autoencoder.ipynb
     """
-    _check_numbers(epochs=epochs, batch=batch, lr=lr, patience=patience, threshold=threshold, seed=seed)
-    _check_kinds(model, images, objective)
+    check_numbers(epochs=epochs, batch=batch, lr=lr, patience=patience, threshold=threshold, seed=seed)
+    check_kinds(model, images, objective)
     epochs, batch = int(epochs), int(batch)  # NumPy's whole numbers will do, but not for torch's split
-    where = runtime.device(device)
-    # The whole set lives on the device as bytes, and a batch is an index into it: no loader, no copies.
-    train = _resident("train", images.train, where)  # (N, C, H, W) uint8
-    valid = _resident("valid", images.valid, where)
-    if train.shape[1:] != valid.shape[1:]:
-        train, valid = tuple(train.shape[1:]), tuple(valid.shape[1:])
-        raise ValueError(f"images.train holds images of shape {train}, images.valid of {valid}; expected one shape")
+    where, team = runtime.device(device), Team()
+    train, valid = sources(images, where)
     model.to(where)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.0, fused=where.type in ("cuda", "cpu"))
-    schedule = _warmup_cosine(optimiser, epochs * math.ceil(len(train) / batch))
+    precision = _precision(precision, model, where)
+    steps = math.ceil(len(train) / batch)
+    rates = warmup_cosine(epochs * steps, lr)
+    optimiser, lesson = adam(model.parameters(), lr, where), Lesson(model, objective)
+    step = Step(team.engine(lesson), train.take, optimiser, precision, team.size)
+    if record and recordable(train, where) and team.size == 1:
+        step = Recorded(step, torch.zeros(batch, dtype=torch.int64, device=where))
     shuffler = runtime.stream("batches", seed)
-    history, best = History(unit=_unit(objective)), copy.deepcopy(model.state_dict())
+    run, keeper = Run(model, optimiser, rates, steps, unit(objective)), None
 
-    with runtime.tuned(where) as yield_cores, runtime.seeded("objective", seed), _bar(epochs, progress) as bar:
+    with (
+        runtime.tuned(where, share=checkpoint is None) as yield_cores,
+        runtime.seeded(team.draws("objective"), seed),
+        bar(epochs, progress and team.rank == 0) as shown,
+    ):
+        if checkpoint is not None:
+            said = {"epochs": epochs, "batch": batch, "lr": lr, "patience": patience, "threshold": threshold}
+            said |= {"seed": seed, "objective": getattr(objective, "__qualname__", type(objective).__name__)}
+            said |= {"precision": str(precision), "device": where.type, "processes": team.size}
+            keeper = Checkpoint(checkpoint, settings(model, images.train, images.valid, **said))
+            keeper.open(run, team)
+            shown.update(run.epoch - 1 + run.step / steps)
+        for _ in range(run.epoch - 1):  # the orders of epochs done before a stop, so that the next one is the next
+            torch.randperm(len(train), generator=shuffler)
         try:
-            for epoch in range(1, epochs + 1):
-                start = time.perf_counter()
-                order = torch.randperm(len(train), generator=shuffler).to(where)
-                total = torch.zeros((), device=where)
+            while not run.stopped:
+                start = time.perf_counter() - run.seconds
+                order = torch.randperm(len(train), generator=shuffler)
+                todo = order.to(train.home).split(batch)[run.step :]
                 model.train()
-                for index in order.split(batch):
+                for index, given in zip(todo, train.batches([team.share(i) for i in todo]), strict=True):
                     yield_cores()
-                    x = runtime.to_unit(train[index])  # (B, C, H, W)
-                    loss = _one_per_image(objective(model, x), len(x))
-                    optimiser.zero_grad(set_to_none=True)
-                    loss.mean().backward()
-                    optimiser.step()
-                    schedule.step()
-                    total += loss.detach().sum()  # stays on the device: reading it here would stall a GPU at every step
-                    bar.update(len(x) / len(train))
-                score = _score(model, valid, objective, batch=1000, seed=seed)
-                row = Row(epoch, total.item() / len(train), score, time.perf_counter() - start)
-                history.rows.append(row)
-                bar.set_postfix_str(f"train {row.train:.4g}, valid {row.valid:.4g} {history.unit}")
-                if not (math.isfinite(row.train) and math.isfinite(row.valid)):
-                    history.stopped = "diverged"
-                    raise TrainingDiverged(
-                        f"epoch {epoch}: train {row.train:.4g}, valid {row.valid:.4g}, peak learning rate {lr:g}. "
-                        "Usual causes: a learning rate too high (try a tenth), a log or a division by 0 in the "
-                        "objective. The model holds the best weights from before."
-                    )
-                if row is history.best:
-                    best = copy.deepcopy(model.state_dict())
-                if threshold is not None and row.valid <= threshold:
-                    history.stopped = f"validation reached the threshold of {threshold:g} after epoch {epoch}"
-                    break
-                if patience is not None and epoch - history.best.epoch >= patience:
-                    history.stopped = f"no better on validation for {patience} epochs, after epoch {epoch}"
-                    break
-            else:
-                history.stopped = f"all {epochs} epochs done"
-                if (steps := epochs * math.ceil(len(train) / batch)) < FEW:
-                    history.stopped += f", but only {steps} steps: take a smaller batch or more epochs"
+                    run.note(step(given, run.rate, len(index)), len(given))
+                    shown.update(len(index) / len(train))
+                    if keeper and keeper.due() and team.size == 1:
+                        run.seconds = time.perf_counter() - start
+                        keeper.save(run, team)
+                score = _score(lesson, valid, team, seed)
+                row = run.end_epoch(score, time.perf_counter() - start, team)
+                shown.set_postfix_str(f"train {row.train:.4g}, valid {row.valid:.4g} {run.history.unit}")
+                run.stopped = _verdict(run, epochs, patience, threshold)
+                if keeper and (keeper.due() or run.stopped or team.size > 1):
+                    keeper.save(run, team)
+            run.history.stopped = run.stopped
         except KeyboardInterrupt:  # the notebook's stop button: hand back what has been reached
-            history.stopped = f"interrupted in epoch {len(history) + 1}"
+            run.history.stopped = f"interrupted in epoch {run.epoch}"
         finally:
-            model.load_state_dict(best)
+            model.load_state_dict(run.best)
             model.eval()
-    return history
+    return run.history
 
 
-# --- Parts ------------------------------------------------------------------------------------------------------
+# --- Parts, some of which fit_many uses too -----------------------------------------------------------------------
 
 
-def _score(model: nn.Module, pixels: Tensor, objective: Objective, *, batch: int, seed: int) -> float:
+def _verdict(run: Run, epochs: int, patience: int | None, threshold: float | None) -> str:
+    # Why training ends here, or "" if it goes on.
+    row, best = run.history.rows[-1], run.history.best
+    if threshold is not None and row.valid <= threshold:
+        return f"validation reached the threshold of {threshold:g} after epoch {row.epoch}"
+    if patience is not None and row.epoch - best.epoch >= patience:
+        return f"no better on validation for {patience} epochs, after epoch {row.epoch}"
+    return all_done(epochs, run.steps) if row.epoch == epochs else ""
+
+
+def all_done(epochs: int, steps: int) -> str:
+    hint = f", but only {epochs * steps} steps: take a smaller batch or more epochs" if epochs * steps < FEW else ""
+    return f"all {epochs} epochs done{hint}"
+
+
+def _score(lesson: Lesson, valid: Resident | Streamed, team: Team, seed: int) -> float:
+    lesson.eval()
+    at_once = max(1, min(1000, 2**24 // math.prod(valid.shape)))  # of large images fewer, for memory's sake
+    parts = torch.arange(len(valid), device=valid.home).split(at_once)[team.rank :: team.size]
+    total, seen = torch.zeros((), device=valid.where), 0
     # The same random numbers every time, or a noisy objective would make epochs better and worse by luck.
-    model.eval()
     with torch.no_grad(), runtime.seeded("validation", seed):
-        batches = map(runtime.to_unit, pixels.split(batch))
-        parts = [_one_per_image(objective(model, x), len(x)).sum() for x in batches]
-    return torch.stack(parts).cpu().double().sum().item() / len(pixels)  # on the CPU: Apple's GPU has no float64
+        for given in valid.batches(parts):
+            total += lesson(valid.take(given)).sum()
+            seen += len(given)
+    total, seen = team.sum(torch.stack([total, total.new_tensor(seen)])).tolist()
+    return total / seen
 
 
-def _one_per_image(loss: Tensor, count: int) -> Tensor:
-    if not isinstance(loss, Tensor):
-        raise TypeError(
-            f"the objective returned {type(loss).__name__}; expected a tensor ({count},), a number per image"
-        )
-    if loss.shape != (count,):
+def sources(images, where: torch.device) -> tuple[Resident | Streamed, Resident | Streamed]:
+    train, valid = source("train", images, where), source("valid", images, where)
+    if train.shape != valid.shape:
         raise ValueError(
-            f"the objective returned shape {tuple(loss.shape)} for {count} images; expected ({count},), one number per"
-            " image: sum over what belongs to an image (`.flatten(1).sum(1)`), and leave the mean over images to fit"
+            f"images.train holds images of shape {train.shape}, images.valid of {valid.shape}; expected one shape"
         )
-    if torch.is_grad_enabled() and not loss.requires_grad:
-        raise ValueError(
-            "the objective's result does not depend on the model's weights; call the model that it is given, without"
-            " .detach(), .item(), .numpy() or torch.no_grad()"
-        )
-    return loss
+    return train, valid
 
 
-def _resident(split: str, pixels: Tensor, where: torch.device) -> Tensor:
-    if not isinstance(pixels, Tensor) or pixels.dtype != torch.uint8:
-        found = pixels.dtype if isinstance(pixels, Tensor) else type(pixels).__name__
-        raise TypeError(f"images.{split}: expected a uint8 tensor (N, C, H, W), got {found}; see data.from_arrays")
-    if pixels.dim() != 4 or len(pixels) == 0:
-        raise ValueError(f"images.{split}: expected at least one image (N, C, H, W), got shape {tuple(pixels.shape)}")
-    return pixels.to(where)
+def recordable(train: Resident | Streamed, where: torch.device) -> bool:
+    return where.type == "cuda" and train.home.type == "cuda"
 
 
-def _warmup_cosine(optimiser: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
-    warm = max(1, steps // 10)
-
-    def share_of_peak(step: int) -> float:
-        if step < warm:
-            return (step + 1) / warm
-        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
-
-    return torch.optim.lr_scheduler.LambdaLR(optimiser, share_of_peak)
+def _precision(wanted: torch.dtype | None, model: nn.Module, where: torch.device) -> torch.dtype:
+    if wanted not in (None, torch.float32, torch.bfloat16):
+        raise ValueError(f"precision is {wanted!r}; expected torch.float32, torch.bfloat16, or None for the faster")
+    if {weight.dtype for weight in model.parameters()} != {torch.float32}:
+        return torch.float32  # the reader has chosen
+    return wanted or runtime.precision(where, parameters=sum(weight.numel() for weight in model.parameters()))
 
 
-def _check_kinds(model: nn.Module, images, objective: Objective) -> None:
+def check_kinds(model: nn.Module, images, objective: Objective) -> None:
     if not isinstance(model, nn.Module):
         found = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
         raise TypeError(f"model is {found}; expected a network (nn.Module) such as models.DenseAutoencoder(code=32)")
@@ -206,7 +196,7 @@ def _check_kinds(model: nn.Module, images, objective: Objective) -> None:
         raise TypeError(f"objective is {objective!r}; expected a function of (model, x) that gives a number per image")
 
 
-def _check_numbers(*, epochs, batch, lr, patience, threshold, seed) -> None:
+def check_numbers(*, epochs, batch, lr, patience=None, threshold=None, seed=0) -> None:
     if not isinstance(seed, numbers.Integral) or isinstance(seed, bool):
         raise ValueError(f"seed is {seed!r}; expected a whole number such as 0")
     for name, value in [("epochs", epochs), ("batch", batch), ("patience", patience)]:
@@ -220,11 +210,7 @@ def _check_numbers(*, epochs, batch, lr, patience, threshold, seed) -> None:
         raise ValueError(f"threshold is {threshold!r}; expected a number in the objective's unit, or None")
 
 
-def _unit(objective: Objective) -> str:
-    return "squared error per image" if objective is reconstruct else "objective per image"
-
-
-def _bar(epochs: int, progress: bool):
+def bar(epochs: int, progress: bool):
     from tqdm.auto import tqdm
 
     layout = "{percentage:3.0f}% |{bar}| {n:.1f} of {total} epochs, {elapsed}, {remaining} to go{postfix}"

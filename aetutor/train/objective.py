@@ -1,0 +1,58 @@
+"""What training minimises: one number per image, and the checks that it is that."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from aetutor import losses
+
+Objective = Callable[[nn.Module, Tensor], Tensor]
+
+
+def reconstruct(model: nn.Module, x: Tensor) -> Tensor:
+    """The default objective: squared error between a batch and its reconstruction.
+
+    model      : nn.Module     x -> x_hat
+    x          : (B, C, H, W)  intensity in [0, 1]
+    returns    : (B,)          squared intensity per image, summed over its pixels
+    raises     : ValueError    if the model returns another shape than it was given
+    source     : this course
+    taught in  : notebooks/02_dense_autoencoder.ipynb
+    """
+    return losses.squared_error(model(x), x)
+
+
+class Lesson(nn.Module):
+    # A network and what it is asked to minimise, as one module x -> (B,): what torch's tools for modules take,
+    # whichever of the network's methods the objective calls.
+
+    def __init__(self, model: nn.Module, objective: Objective):
+        super().__init__()
+        self.model = model
+        object.__setattr__(self, "objective", objective)  # not a part, even if it is a module: it is not trained
+
+    def forward(self, x: Tensor) -> Tensor:
+        return one_per_image(self.objective(self.model, x), len(x))
+
+
+def one_per_image(loss: Tensor, count: int) -> Tensor:
+    if not isinstance(loss, Tensor):
+        raise TypeError(
+            f"the objective returned {type(loss).__name__}; expected a tensor ({count},), a number per image"
+        )
+    if loss.shape != (count,):
+        raise ValueError(
+            f"the objective returned shape {tuple(loss.shape)} for {count} images; expected ({count},), one number per"
+            " image: sum over what belongs to an image (`.flatten(1).sum(1)`), and leave the mean over images to fit"
+        )
+    if torch.is_grad_enabled() and not loss.requires_grad:
+        raise ValueError(
+            "the objective's result does not depend on the model's weights; call the model that it is given, without"
+            " .detach(), .item(), .numpy() or torch.no_grad()"
+        )
+    return loss.float()  # under bfloat16, a sum over images would lose its digits
+
+
+def unit(objective: Objective) -> str:
+    return "squared error per image" if objective is reconstruct else "objective per image"

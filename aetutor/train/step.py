@@ -1,0 +1,142 @@
+"""One training step: as a few plain lines, and recorded once and replayed on a CUDA GPU."""
+
+import contextlib
+import math
+import random
+import warnings
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+class Step:
+    """Batch in, weights moved, sum of the batch's losses out.
+
+    `take` makes images (B, C, H, W) of what the source hands out, `lesson` makes losses (B,) of them. `whole` is the
+    number of images in the batch, of which a team of `size` processes takes a share each.
+    """
+
+    def __init__(self, lesson: nn.Module, take: Callable[[Tensor], Tensor], optimiser, precision: torch.dtype, size=1):
+        self.lesson, self.take, self.optimiser, self.size = lesson, take, optimiser, size
+        low, where = precision != torch.float32, next(lesson.parameters()).device.type
+        self.precision = partial(torch.autocast, where, precision) if low else contextlib.nullcontext
+        self.micro = None  # images at once, if the whole batch does not fit in the GPU's memory
+
+    def __call__(self, given: Tensor, rate: float, whole: int) -> Tensor:
+        set_rate(self.optimiser, rate)
+        while True:
+            try:
+                return self.move(given, whole)
+            except torch.cuda.OutOfMemoryError:
+                at_once = self.micro or len(given)
+                if at_once == 1:
+                    raise
+            # Out here, where the error no longer holds on to the failed attempt's memory.
+            self.micro = math.ceil(at_once / 2)
+            torch.cuda.empty_cache()
+            warnings.warn(
+                f"{at_once} images at once do not fit in the GPU's memory: taking {self.micro} at a time, and one"
+                " step for the whole batch as before",
+                stacklevel=3,
+            )
+
+    def move(self, given: Tensor, whole: int) -> Tensor:
+        x = self.take(given)  # (B, C, H, W)
+        self.optimiser.zero_grad(set_to_none=True)
+        # The team's engine takes the mean over processes, so that each has to divide by the mean share of the batch.
+        total, count = 0.0, whole / self.size if self.size > 1 else max(1, len(x))
+        for part in x.split(self.micro or max(1, len(x))):
+            with self.precision():
+                loss = self.lesson(part)  # (B,)
+            (loss.sum() / count).backward()
+            total = total + loss.detach().sum()
+        self.optimiser.step()
+        return total  # on the device: reading it here would stall a GPU at every step
+
+
+class Recorded:
+    """A step recorded as one CUDA graph: the GPU gets its forty or so small jobs in one call instead of one by one.
+
+    A graph replays what it has seen, at the same addresses. So the batch's index and the learning rate are written
+    into tensors that stay where they are; random numbers are drawn anew at each replay, by torch's own generator.
+    The first steps, and batches of another length, run as before.
+    """
+
+    eager = 3  # steps before recording: libraries set themselves up, and the optimiser makes its averages
+
+    def __init__(self, step: Callable, batch: Tensor):
+        self.step, self.index = step, torch.empty_like(batch)
+        self.taken, self.graph, self.aside = 0, None, torch.cuda.Stream()
+
+    def __call__(self, given: Tensor, rate: float, whole: int) -> Tensor:
+        if given.shape != self.index.shape or self.taken < 0:  # below 0: it cannot be recorded
+            return self.step(given, rate, whole)
+        if self.graph is None:
+            if self.taken < self.eager:
+                return self.prepare(given, rate, whole)
+            if not self.record(whole):
+                return self.step(given, rate, whole)
+        self.index.copy_(given)
+        set_rate(self.step.optimiser, rate)
+        self.graph.replay()
+        return self.total
+
+    def prepare(self, given: Tensor, rate: float, whole: int) -> Tensor:
+        here, before = torch.cuda.current_stream(), host_randomness()
+        self.aside.wait_stream(here)
+        with torch.cuda.stream(self.aside):
+            total = self.step(given, rate, whole)
+        here.wait_stream(self.aside)
+        self.taken += 1
+        if host_randomness() != before:
+            self.give_up("it draws random numbers on the CPU, which a recording would repeat")
+        return total
+
+    def record(self, whole: int) -> bool:
+        graph, optimiser = torch.cuda.CUDAGraph(), self.step.optimiser
+        torch.cuda.synchronize()
+        optimiser.zero_grad(set_to_none=True)  # so that the gradients are made in the graph's own memory
+        generator = torch.cuda.default_generators[torch.cuda.current_device()]
+        unrecorded = generator.clone_state()
+        try:
+            with torch.cuda.graph(graph):
+                self.total = self.step.move(self.index, whole)
+        except RuntimeError as error:
+            generator.graphsafe_set_state(unrecorded)  # or it would wait for the end of a recording that has failed
+            self.give_up(str(error).splitlines()[0])
+            return False
+        self.graph = graph
+        return True
+
+    def give_up(self, why: str) -> None:
+        self.taken = -1
+        warnings.warn(
+            f"the objective cannot be recorded as a CUDA graph ({why}); training runs step by step, slower but alike",
+            stacklevel=4,
+        )
+
+
+def adam(parameters, lr: float, where: torch.device) -> torch.optim.Optimizer:
+    # Without weight decay AdamW is Adam. "Fused" is one pass over the weights instead of a dozen. A recorded step
+    # reads its learning rate from a tensor.
+    graph = where.type == "cuda"
+    rate = torch.tensor(lr, device=where) if graph else lr
+    return torch.optim.AdamW(
+        parameters, lr=rate, weight_decay=0.0, fused=where.type in ("cuda", "cpu"), capturable=graph
+    )
+
+
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimiser.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def host_randomness() -> tuple:
+    numpy = np.random.get_state()  # noqa: NPY002 - whoever uses it, uses that
+    return torch.get_rng_state().numpy().tobytes(), random.getstate(), numpy[1].tobytes(), numpy[2]
