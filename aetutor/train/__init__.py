@@ -6,7 +6,8 @@
 from aetutor.train.checkpoint import CheckpointError
 from aetutor.train.history import History, Row
 from aetutor.train.loop import fit
+from aetutor.train.many import fit_many
 from aetutor.train.objective import reconstruct
 from aetutor.train.run import TrainingDiverged
 
-__all__ = ["CheckpointError", "History", "Row", "TrainingDiverged", "fit", "reconstruct"]
+__all__ = ["CheckpointError", "History", "Row", "TrainingDiverged", "fit", "fit_many", "reconstruct"]

@@ -76,7 +76,7 @@ def fit(
     where, team = runtime.device(device), Team()
     train, valid = sources(images, where)
     model.to(where)
-    precision = _precision(precision, model, where)
+    precision = precision_for(precision, model, where)
     steps = math.ceil(len(train) / batch)
     rates = warmup_cosine(epochs * steps, lr)
     optimiser, lesson = adam(model.parameters(), lr, where), Lesson(model, objective)
@@ -173,7 +173,7 @@ def recordable(train: Resident | Streamed, where: torch.device) -> bool:
     return where.type == "cuda" and train.home.type == "cuda"
 
 
-def _precision(wanted: torch.dtype | None, model: nn.Module, where: torch.device) -> torch.dtype:
+def precision_for(wanted: torch.dtype | None, model: nn.Module, where: torch.device) -> torch.dtype:
     if wanted not in (None, torch.float32, torch.bfloat16):
         raise ValueError(f"precision is {wanted!r}; expected torch.float32, torch.bfloat16, or None for the faster")
     if {weight.dtype for weight in model.parameters()} != {torch.float32}:

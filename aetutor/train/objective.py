@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 
 from aetutor import losses
@@ -45,11 +44,6 @@ def one_per_image(loss: Tensor, count: int) -> Tensor:
         raise ValueError(
             f"the objective returned shape {tuple(loss.shape)} for {count} images; expected ({count},), one number per"
             " image: sum over what belongs to an image (`.flatten(1).sum(1)`), and leave the mean over images to fit"
-        )
-    if torch.is_grad_enabled() and not loss.requires_grad:
-        raise ValueError(
-            "the objective's result does not depend on the model's weights; call the model that it is given, without"
-            " .detach(), .item(), .numpy() or torch.no_grad()"
         )
     return loss.float()  # under bfloat16, a sum over images would lose its digits
 

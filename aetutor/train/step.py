@@ -47,12 +47,18 @@ class Step:
         x = self.take(given)  # (B, C, H, W)
         self.optimiser.zero_grad(set_to_none=True)
         # The team's engine takes the mean over processes, so that each has to divide by the mean share of the batch.
-        total, count = 0.0, whole / self.size if self.size > 1 else max(1, len(x))
-        for part in x.split(self.micro or max(1, len(x))):
+        images = x.shape[-4]
+        total, count = 0.0, whole / self.size if self.size > 1 else max(1, images)
+        for part in x.split(self.micro or max(1, images), dim=-4):
             with self.precision():
-                loss = self.lesson(part)  # (B,)
+                loss = self.lesson(part)  # (B,), or (M, B) for fit_many's M networks
+            if not loss.requires_grad:
+                raise ValueError(
+                    "the objective's result does not depend on the model's weights; call the model that it is given,"
+                    " without .detach(), .item(), .numpy() or torch.no_grad()"
+                )
             (loss.sum() / count).backward()
-            total = total + loss.detach().sum()
+            total = total + loss.detach().sum(-1)
         self.optimiser.step()
         return total  # on the device: reading it here would stall a GPU at every step
 
