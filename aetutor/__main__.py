@@ -1,17 +1,120 @@
-"""`python -m aetutor`: what this machine offers the course, and the command that mends what is wrong."""
+"""`python -m aetutor`: what this machine offers the course. `python -m aetutor train`: training outside a notebook."""
 
+import argparse
+import contextlib
 import os
 import sys
 
+EXAMPLES = """examples:
+  python -m aetutor                                       what works on this machine, and what mends the rest
+  python -m aetutor train                                 the dense network of chapter 02 on MNIST
+  python -m aetutor train --model conv --code 30 --hidden 256 --epochs 20 --checkpoint runs/conv
+                                                          Ctrl-C it, or lose power: the same line goes on
+  python -m aetutor train --model conv --data pictures --size 64 --channels 3
+                                                          a folder of image files, read while training
+  torchrun --nproc-per-node=2 -m aetutor train --model conv --data mnist
+                                                          two processes, one GPU each where there are GPUs
+  torchrun --nnodes=2 --nproc-per-node=8 --rdzv-backend=c10d --rdzv-endpoint=HOST:29500 -m aetutor train --model conv
+                                                          the same on two machines, run on both
+"""
 
-def main() -> int:
-    """Prints the environment report, the data included.
 
-    returns    : int         exit status: 0 if the course can run here, 1 if something must be mended
+def main(arguments: list[str] | None = None) -> int:
+    """The command line: without a command, prints the environment report, the data included.
+
+    arguments  : list of str what follows `python -m aetutor`; by default what the shell gave
+    returns    : int         exit status: 0 if all went well, 1 if something must be mended, 2 for a wrong option
     raises     : nothing
     source     : this course
     taught in  : notebooks/00_start_here.ipynb
     """
+    form = argparse.ArgumentParser(
+        prog="python -m aetutor", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Without a command: reports what this machine offers the course.",
+    )  # fmt: skip
+    commands = form.add_subparsers(dest="command", metavar="train")
+    training = commands.add_parser(
+        "train", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+        help="trains a network and prints its test error",
+        description="Trains a network as train.fit does in the notebooks, and prints its error on images it never saw.",
+    )  # fmt: skip
+    add = training.add_argument
+    add("--model", choices=("dense", "conv"), default="dense", help="kind of network (dense)")
+    add("--data", default="mnist", metavar="NAME", help="a dataset that data.load knows, or a folder of images (mnist)")
+    add("--size", type=int, default=64, help="of a folder's images: side in pixels (64)")
+    add("--channels", type=int, default=3, choices=(1, 3), help="of a folder's images: 1 for grey, 3 for colour (3)")
+    add("--code", type=int, default=32, help="numbers in the code (32)")
+    add("--width", type=int, default=16, help="of a conv network: feature maps after the first layer (16)")
+    add("--hidden", type=int, help="width of the hidden layer (dense: 256, conv: none)")
+    add("--epochs", type=int, default=5, help="rounds through the training images (5)")
+    add("--batch", type=int, default=128, help="images per step, of all processes together (128)")
+    add("--lr", type=float, default=4e-3, help="peak learning rate (0.004)")
+    add("--seed", type=int, default=0, help="number of the random streams (0)")
+    add("--device", help="such as cpu or cuda:1 (the fastest there is)")
+    add("--checkpoint", metavar="FOLDER", help="keep what is needed to go on after a stop, and go on from it")
+    asked = form.parse_args(arguments)
+    return _train(asked) if asked.command else _report()
+
+
+def _train(asked) -> int:
+    import torch
+
+    from aetutor import data, measure, models, runtime, train
+
+    team = int(os.environ.get("WORLD_SIZE", "1")) > 1  # torchrun sets it
+    here = asked.device
+    if team and here is None and torch.cuda.is_available():
+        here = f"cuda:{os.environ['LOCAL_RANK']}"
+    try:
+        where = runtime.device(here)
+        if where.type == "cuda":
+            torch.cuda.set_device(where)
+        with _team(where) if team else contextlib.nullcontext():
+            known = asked.data in data.NAMES
+            images = data.load(asked.data) if known else _folder(asked)
+            shape = images.shape
+            with runtime.seeded("weights", asked.seed):
+                if asked.model == "dense":
+                    hidden = 256 if asked.hidden is None else asked.hidden
+                    model = models.DenseAutoencoder(asked.code, hidden=(hidden,) if hidden else (), shape=shape)
+                else:
+                    model = models.ConvAutoencoder(
+                        asked.code, width=asked.width, channels=shape[0], size=shape[1:], hidden=asked.hidden or 0
+                    )
+            settings = {name: getattr(asked, name) for name in ("epochs", "batch", "lr", "seed", "checkpoint")}
+            first = os.environ.get("RANK", "0") == "0"
+            history = train.fit(model, images, device=where, progress=first and sys.stderr.isatty(), **settings)
+            if first:
+                error = measure.reconstruction_error(model, images.test)
+                pixels = shape[0] * shape[1] * shape[2]
+                print(f"{images}\n{type(model).__name__}, {models.parameters(model):,} parameters, on {where}")
+                print(f"{history}\ntest images: squared error {error:.5f} per pixel, {error * pixels:.3f} per image")
+    except (ValueError, TypeError, RuntimeError, OSError) as error:  # each says what was wrong and what to do
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _folder(asked):
+    from aetutor import data
+
+    if not os.path.isdir(asked.data):
+        raise ValueError(f"--data is {asked.data!r}; expected one of {', '.join(data.NAMES)}, or a folder of images")
+    return data.folder(asked.data, size=asked.size, channels=asked.channels)
+
+
+@contextlib.contextmanager
+def _team(where):
+    import torch.distributed as dist
+
+    dist.init_process_group("nccl" if where.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def _report() -> int:
     try:
         from aetutor import data, runtime  # here, since a missing torch or numpy is just what we are asked about
     except Exception as error:

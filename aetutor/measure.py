@@ -1,5 +1,6 @@
 """Scores on images a model was not trained on, and the floors to read them against."""
 
+import math
 import numbers
 from collections.abc import Callable, Sequence
 
@@ -13,7 +14,7 @@ def errors(model: Callable[[Tensor], Tensor], pixels: Tensor, *, batch: int = 10
     """Squared error of each image's reconstruction.
 
     model      : x -> x_hat    a network, or any function of (B, C, H, W) float images
-    pixels     : (N, C, H, W)  uint8
+    pixels     : (N, C, H, W)  uint8; or data.Files
     batch      : int           images reconstructed at once
     returns    : (N,)          squared intensity per image, summed over C, H and W; on the CPU
     raises     : TypeError     if the pixels are not a uint8 tensor
@@ -28,7 +29,7 @@ def reconstruction_error(model: Callable[[Tensor], Tensor], pixels: Tensor, *, b
     """Mean squared error per pixel.
 
     model      : x -> x_hat    a network, or any function of (B, C, H, W) float images
-    pixels     : (N, C, H, W)  uint8
+    pixels     : (N, C, H, W)  uint8; or data.Files
     batch      : int           images reconstructed at once
     returns    : float         squared intensity per pixel, mean over all pixels of all images
     raises     : TypeError     if the pixels are not a uint8 tensor
@@ -36,14 +37,14 @@ def reconstruction_error(model: Callable[[Tensor], Tensor], pixels: Tensor, *, b
     source     : this course
     taught in  : notebooks/00_start_here.ipynb
     """
-    return _errors("reconstruction_error", model, pixels, batch).double().mean().item() / pixels[0].numel()
+    return _errors("reconstruction_error", model, pixels, batch).double().mean().item() / math.prod(pixels.shape[1:])
 
 
 def codes(model: nn.Module, pixels: Tensor, *, batch: int = 1000) -> Tensor:
     """The code of each image.
 
     model      : nn.Module     with .encode
-    pixels     : (N, C, H, W)  uint8
+    pixels     : (N, C, H, W)  uint8; or data.Files
     batch      : int           images encoded at once
     returns    : (N, Z)        codes, on the CPU
     raises     : TypeError     if the pixels are not a uint8 tensor, or the model has no .encode
@@ -173,11 +174,12 @@ def ssim(x_hat: Tensor, x: Tensor) -> Tensor:
 # --- Parts ------------------------------------------------------------------------------------------------------
 
 
-def _checked(name: str, what: str, pixels: Tensor, least: int = 1) -> Tensor:
-    if not isinstance(pixels, Tensor) or pixels.dtype != torch.uint8:
+def _checked(name: str, what: str, pixels: Tensor, least: int = 1, streamed: bool = False) -> Tensor:
+    readable = isinstance(pixels, Tensor) or (streamed and hasattr(pixels, "split"))
+    if not readable or getattr(pixels, "dtype", None) != torch.uint8:
         found = pixels.dtype if isinstance(pixels, Tensor) else type(pixels).__name__
         raise TypeError(f"{name}: {what} is {found}; expected a uint8 tensor (N, C, H, W) such as images.test")
-    if pixels.dim() != 4 or len(pixels) < least:
+    if len(pixels.shape) != 4 or len(pixels) < least:
         raise ValueError(
             f"{name}: {what} has shape {tuple(pixels.shape)}; expected (N, C, H, W) with at least"
             f" {'one image' if least == 1 else f'{least} images'}"
@@ -199,19 +201,19 @@ def _errors(name: str, model, pixels: Tensor, batch: int) -> Tensor:
 
 
 def _over(name: str, model, pixels: Tensor, batch: int, score: Callable[[Tensor], Tensor]) -> Tensor:
-    _checked(name, "pixels", pixels)
+    _checked(name, "pixels", pixels, streamed=True)
     if not _whole(batch) or batch < 1:
         raise ValueError(f"{name}: batch is {batch!r}; expected a whole number of 1 or more")
     # Data goes to where the network is; a plain function gets it where the pixels are.
-    weight = next(model.parameters(), pixels) if isinstance(model, nn.Module) else pixels
+    weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    where = getattr(pixels, "device", None) if weight is None else weight.device
     # A score must not depend on dropout or on the other images of its batch: eval mode, then each part as it was.
     modes = {part: part.training for part in model.modules()} if isinstance(model, nn.Module) else {}
     if modes:
         model.eval()
     try:
         with torch.no_grad():
-            parts = (pixels[start : start + batch] for start in range(0, len(pixels), batch))
-            return torch.cat([score(runtime.to_unit(part, where=weight.device)).cpu() for part in parts])
+            return torch.cat([score(runtime.to_unit(part, where=where)).cpu() for part in pixels.split(batch)])
     finally:
         for part, training in modes.items():
             part.training = training

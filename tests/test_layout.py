@@ -33,7 +33,7 @@ DESIGN = {
     "widgets": {"plots"},
     "claims": set(),
     "exercises": set(),
-    "__main__": {"runtime", "data"},
+    "__main__": {"runtime", "data", "models", "train", "measure"},
 }
 CHAPTERS = {
     "00": "00_start_here",

@@ -51,7 +51,7 @@ def test_on_a_sound_machine_the_report_ends_well_and_so_does_the_command():
 
 
 def test_every_dataset_is_listed_with_its_folder_or_how_to_get_it(capsys):
-    assert __main__.main() == 0
+    assert __main__.main([]) == 0
     shown = capsys.readouterr().out
     for name in ("mnist", "fashion_mnist", "kmnist", "cifar10"):
         (line,) = (line for line in shown.splitlines() if line.split()[:1] == [name])
@@ -60,7 +60,7 @@ def test_every_dataset_is_listed_with_its_folder_or_how_to_get_it(capsys):
 
 def test_a_broken_mnist_is_named_with_what_to_do_and_the_command_fails(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("AETUTOR_DATA", str(truncated(tmp_path / "mine")))
-    assert __main__.main() == 1
+    assert __main__.main([]) == 1
     shown = capsys.readouterr().out
     assert "✘ mnist: " in shown and str(tmp_path / "mine") in shown and "ubyte" in shown
     assert "mend it with:" in shown and "✔" not in shown
@@ -69,7 +69,7 @@ def test_a_broken_mnist_is_named_with_what_to_do_and_the_command_fails(monkeypat
 def test_a_data_folder_that_is_none_is_reported_and_the_command_fails(monkeypatch, tmp_path, capsys):
     (tmp_path / "file").touch()
     monkeypatch.setenv("AETUTOR_DATA", str(tmp_path / "file"))
-    assert __main__.main() == 1
+    assert __main__.main([]) == 1
     shown = capsys.readouterr().out
     assert "AETUTOR_DATA" in shown and str(tmp_path / "file") in shown
     assert shown.count("mend it with:  unset AETUTOR_DATA") == shown.count("✘") == 1
@@ -77,7 +77,7 @@ def test_a_data_folder_that_is_none_is_reported_and_the_command_fails(monkeypatc
 
 def test_a_seed_that_is_no_number_fails_with_the_command_that_mends_it(monkeypatch, capsys):
     monkeypatch.setenv("AETUTOR_SEED", "one")
-    assert __main__.main() == 1
+    assert __main__.main([]) == 1
     shown = capsys.readouterr().out
     assert "✘ AETUTOR_SEED is 'one'" in shown and "mend it with:  unset AETUTOR_SEED" in shown
 
@@ -87,11 +87,11 @@ def test_an_aetutor_data_without_a_dataset_is_shown_with_what_is_expected_there_
 ):
     (tmp_path / "mine").mkdir()
     monkeypatch.setenv("AETUTOR_DATA", str(tmp_path / "mine"))
-    assert __main__.main() == 0
+    assert __main__.main([]) == 0
     shown = capsys.readouterr().out
     assert f"which holds none of the datasets; expected for example {tmp_path / 'mine' / 'MNIST' / 'raw'}" in shown
     (tmp_path / "mine" / "KMNIST").mkdir()
-    __main__.main()
+    __main__.main([])
     assert "none of the datasets" not in capsys.readouterr().out
 
 

@@ -80,7 +80,7 @@ def fit(
     steps = math.ceil(len(train) / batch)
     rates = warmup_cosine(epochs * steps, lr)
     optimiser, lesson = adam(model.parameters(), lr, where), Lesson(model, objective)
-    step = Step(team.engine(lesson), train.take, optimiser, precision, team.size)
+    step = Step(team.engine(lesson, train), train.take, optimiser, precision, team.size)
     if record and recordable(train, where) and team.size == 1:
         step = Recorded(step, torch.zeros(batch, dtype=torch.int64, device=where))
     shuffler = runtime.stream("batches", seed)

@@ -181,7 +181,7 @@ class Stack(nn.Module):
 
     def check(self, x: Tensor) -> None:
         """Do zeros stay zeros? Asked of one batch, before training."""
-        with torch.random.fork_rng(devices=[x.device] if x.device.type == "cuda" else []):
+        with runtime.seeded("look"):
             self(x).sum().backward()
         for name, weight in zip(self.names, self.weights, strict=True):
             for number, model in enumerate(self.models[0]):

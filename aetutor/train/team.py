@@ -1,7 +1,10 @@
 """Several processes that train one model together, started by torchrun; or one process alone."""
 
+import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from aetutor import runtime
 
 
 class Team:
@@ -12,11 +15,17 @@ class Team:
         together = dist.is_available() and dist.is_initialized()
         self.rank, self.size = (dist.get_rank(), dist.get_world_size()) if together else (0, 1)
 
-    def engine(self, lesson: nn.Module) -> nn.Module:
+    def engine(self, lesson: nn.Module, source) -> nn.Module:
         if self.size == 1:
             return lesson
-        # An objective may leave a part of the network out, and torch has to be told that it may.
-        return nn.parallel.DistributedDataParallel(lesson, find_unused_parameters=True)
+        # An objective may leave a part of the network out. The engine would wait for its gradients unless it is told,
+        # and telling it has a price: so we look, with one image.
+        (given,) = source.batches([torch.zeros(1, dtype=torch.int64, device=source.home)])
+        with runtime.seeded("look"):
+            lesson(source.take(given)).sum().backward()
+        unused = any(weight.grad is None for weight in lesson.parameters() if weight.requires_grad)
+        lesson.zero_grad()
+        return nn.parallel.DistributedDataParallel(lesson, find_unused_parameters=unused)
 
     def share(self, index: Tensor) -> Tensor:
         return index[self.rank :: self.size]
