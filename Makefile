@@ -7,11 +7,13 @@ PORT ?=
 BROWSER ?=
 NB ?=
 ALL ?=
+ARGS ?=
 
 SHELL := bash
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.installed-bench
 START := notebooks/00_start_here.ipynb
 
 # Numbered chapters and assignment sources; a reader's own Untitled.ipynb is none of our business.
@@ -24,7 +26,7 @@ THREADS = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2}
 STALE := $(shell [ "$$(cat $(STAMP) 2>/dev/null)" = "$$(pwd -P)" ] && $(PY) -c '' 2>/dev/null || echo stale)
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab test seeds notebooks lint clean stale
+.PHONY: help install lab test seeds notebooks bench lint clean stale
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +36,7 @@ help: ## this list
 	@echo '  PIP_ARGS="..."      passed to pip, for instance another package index'
 	@echo '  TORCH_INDEX=...     take torch and torchvision from this index, both, before the rest (CPU-only builds)'
 	@echo '  PORT=  BROWSER=none for make lab;  NB=notebooks/02_....ipynb for make notebooks;  ALL=1 for make clean'
+	@echo "  ARGS='--models dense' for make bench; ARGS=--help lists what it takes"
 
 install: $(STAMP) ## make .venv and install the course into it (safe to repeat)
 	@echo 'The course is installed in $(VENV). Next: make lab, or make test.'
@@ -91,6 +94,14 @@ notebooks: $(STAMP) ## re-execute every notebook in place, or those that NB= nam
 	@$(SOME)
 	@$(THREADS) $(PY) .ci/execute_notebooks.py $(or $(NB),$(NOTEBOOKS))
 	@$(PY) .ci/readme_picture.py
+
+bench: $(BENCH_STAMP) ## train.fit beside Lightning, skorch, Keras and a plain loop: speed and memory (about 25 minutes)
+	@$(THREADS) $(PY) -m benchmarks.trainers $(ARGS)
+
+$(BENCH_STAMP): $(STAMP)
+	@echo '== Installing the trainers to compare with into $(VENV)'
+	@$(PY) -m pip install $(PIP_ARGS) -e '.[bench]'
+	@touch $@
 
 LINT = $(PY) -m ruff check . && $(PY) -m ruff format --check . \
   || { echo 'To mend what can be mended: $(PY) -m ruff check --fix . ; $(PY) -m ruff format .' >&2; exit 1; }
