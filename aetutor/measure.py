@@ -234,7 +234,7 @@ def _principal_axes(name: str, images, codes: Sequence[int]) -> tuple[Tensor, Te
     from sklearn.decomposition import PCA
 
     pixels = _split(name, images, "train", least=2)
-    most = min(len(pixels), pixels[0].numel())
+    most = min(len(pixels), math.prod(pixels.shape[1:]))
     for code in codes:
         if not _whole(code) or not 1 <= code <= most:
             raise ValueError(f"{name}: code is {code!r}; PCA on these images takes 1…{most}, whole numbers")

@@ -1,5 +1,6 @@
 """Made-up images, small enough that a network learns them in well under a second."""
 
+import hashlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -27,3 +28,23 @@ def one_thread():
 def tiny() -> SimpleNamespace:
     """.train, .valid and .test of 600, 100 and 150 images, 1 × 8 × 8."""
     return SimpleNamespace(train=spots(600, seed=1), valid=spots(100, seed=2), test=spots(150, seed=3))
+
+
+class Streamed:
+    """Images that are read while training goes on, as `data.folder` has them; those in `missing` cannot be read."""
+
+    dtype = torch.uint8
+
+    def __init__(self, pixels: torch.Tensor, missing=()):
+        self.pixels, self.shape, self.missing, self.asked = pixels, pixels.shape, set(missing), []
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def batches(self, indices, *, pin: bool = False):
+        for index in indices:
+            self.asked.append(index.tolist())
+            yield self.pixels[[i for i in index.tolist() if i not in self.missing]]
+
+    def fingerprint(self) -> str:
+        return hashlib.sha256(self.pixels.numpy()).hexdigest()[:16]

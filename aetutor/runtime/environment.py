@@ -15,7 +15,7 @@ from aetutor.runtime.machine import cpus, device, memory
 from aetutor.runtime.streams import seed
 
 # Where what is imported has another name than what is installed.
-MODULES = {"ipython": "IPython", "scikit-learn": "sklearn", "scikit-image": "skimage"}
+MODULES = {"ipython": "IPython", "pillow": "PIL", "scikit-learn": "sklearn", "scikit-image": "skimage"}
 
 
 def start(chapter: str) -> str:
