@@ -63,11 +63,11 @@ def _train(asked) -> int:
 
     team = int(os.environ.get("WORLD_SIZE", "1")) > 1  # torchrun sets it
     here = asked.device
-    if team and here is None and torch.cuda.is_available():
+    if team and here in (None, "cuda") and torch.cuda.is_available():
         here = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         where = runtime.device(here)
-        if where.type == "cuda":
+        if where.type == "cuda" and where.index is not None:  # plain "cuda" is the current one
             torch.cuda.set_device(where)
         with _team(where) if team else contextlib.nullcontext():
             known = asked.data in data.NAMES

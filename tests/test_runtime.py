@@ -260,6 +260,132 @@ def test_tuned_lowers_matrix_precision_on_cuda_only_and_only_inside():
     assert torch.get_float32_matmul_precision() == before
 
 
+@pytest.fixture
+def clocks(monkeypatch):
+    """A machine of 4 cores, on which `clocks(seconds, others, own)` lets time pass that programs spend on its cores."""
+    now = [0.0, 0.0, 0.0]  # seconds; core-seconds of all programs; those of this one
+    monkeypatch.setattr(runtime.tuning._Yielding, "_clocks", staticmethod(lambda: tuple(now)))
+    monkeypatch.setattr(runtime.tuning.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(runtime.tuning, "cpus", lambda: 4)
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+
+    def passes(seconds, *, others, own=4.0):
+        now[:] = now[0] + seconds, now[1] + seconds * (others + own), now[2] + seconds * own
+
+    yield passes
+    torch.set_num_threads(before)
+
+
+def test_tuned_gives_up_the_cores_that_other_programs_use_and_takes_them_back(clocks):
+    with runtime.tuned("cpu") as at_every_step:
+        for others, threads in [(0, 4), (1, 3), (2.4, 2), (0.1, 4), (4, 1), (90, 1), (0, 4)]:
+            clocks(0.5, others=others, own=4 - min(others, 4))
+            at_every_step()
+            assert torch.get_num_threads() == threads
+        clocks(0.01, others=3)
+        at_every_step()  # too soon for another look
+        assert torch.get_num_threads() == 4
+    assert torch.get_num_threads() == 4
+
+
+def test_tuned_takes_no_more_threads_than_it_began_with_when_others_leave(clocks):
+    torch.set_num_threads(2)
+    with runtime.tuned("cpu") as at_every_step:
+        for others, threads in [(0, 2), (2, 2), (3, 1), (0, 2)]:
+            clocks(0.5, others=others)
+            at_every_step()
+            assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize(("where", "share"), [("cpu", False), ("cuda", True), ("cuda", False)])
+def test_tuned_keeps_its_threads_if_they_are_not_to_be_shared_or_not_what_trains(where, share, clocks):
+    with runtime.tuned(where, share=share) as at_every_step:
+        for others in (0, 2, 4):
+            clocks(0.5, others=others)
+            assert at_every_step() is None
+            assert torch.get_num_threads() == 4
+
+
+def test_tuned_gives_back_all_threads_after_sharing_them(clocks):
+    with runtime.tuned("cpu") as at_every_step:
+        clocks(0.5, others=3)
+        at_every_step()
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 4
+
+
+# --- Precision ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def processor(monkeypatch):
+    """Call it with what /proc/cpuinfo says, or with the error that reading it gives."""
+
+    def says(text):
+        def read(path, *args, **how):
+            assert str(path) == "/proc/cpuinfo"
+            if isinstance(text, Exception):
+                raise text
+            return text
+
+        monkeypatch.setattr(runtime.machine.Path, "read_text", read)
+        runtime.machine._cpu_multiplies_bfloat16.cache_clear()
+
+    yield says
+    runtime.machine._cpu_multiplies_bfloat16.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("text", "low"),
+    [
+        ("flags\t\t: fpu sse2 avx512f avx512_bf16 amx_tile\n", True),
+        ("flags\t\t: fpu sse2 amx_bf16 avx512_fp16\n", True),
+        ("flags\t\t: fpu sse2 avx2 avx512f avx512bw avx512_fp16\n", False),
+        ("", False),
+        (FileNotFoundError("not on this system"), False),
+        (PermissionError("not in this container"), False),
+    ],
+)
+def test_large_networks_train_in_bfloat16_on_processors_that_multiply_it(text, low, processor):
+    processor(text)
+    expected = torch.bfloat16 if low else torch.float32
+    for where in ("cpu", torch.device("cpu")):
+        chosen = [runtime.precision(where, parameters=2**power) for power in range(30)]
+        assert chosen[:14] == [torch.float32] * 14  # converting the weights would cost more than it saves
+        assert chosen[24:] == [expected] * 6 and chosen == sorted(chosen, key=lambda one: one == torch.bfloat16)
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_large_networks_train_in_bfloat16_on_gpus_that_multiply_it(native, processor, monkeypatch):
+    def supported(including_emulation=True):
+        return native or including_emulation
+
+    processor("flags: avx512_bf16")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    expected = torch.bfloat16 if native else torch.float32
+    for where in ("cuda", torch.device("cuda", 1)):
+        assert runtime.precision(where, parameters=100_000_000) == expected
+        assert runtime.precision(where, parameters=10_000) == torch.float32
+
+
+def test_other_devices_train_in_float32_and_torch_is_not_asked_about_a_gpu_that_is_not_meant(processor, monkeypatch):
+    processor("flags: avx512_bf16")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", None)
+    assert runtime.precision("mps", parameters=100_000_000) == torch.float32
+    assert runtime.precision("meta", parameters=100_000_000) == torch.float32
+    assert runtime.precision("cpu", parameters=100_000_000) == torch.bfloat16
+
+
+def test_the_processor_is_asked_once(processor):
+    processor("flags: amx_bf16")
+    assert runtime.precision("cpu", parameters=10**8) == torch.bfloat16
+    looked = runtime.machine._cpu_multiplies_bfloat16.cache_info().misses
+    assert runtime.precision("cpu", parameters=10**9) == torch.bfloat16
+    assert runtime.machine._cpu_multiplies_bfloat16.cache_info().misses == looked == 1
+
+
 # --- Report ---------------------------------------------------------------------------------------------------
 
 

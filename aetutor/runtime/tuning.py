@@ -24,14 +24,18 @@ def tuned(where: torch.device | str, *, share: bool = True) -> Iterator[Callable
     taught in  : notebooks/02_dense_autoencoder.ipynb
     """
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    cuda = torch.device(where).type == "cuda"
     # Pixels that are always 0 leave numbers near 1e-40 in Adam's averages; the CPU handles those very slowly.
     # torch cannot be asked for the old setting; its default is off.
     torch.set_flush_denormal(True)
-    if torch.device(where).type == "cuda":
+    if cuda:
         torch.set_float32_matmul_precision("high")  # TF32: ten bits of mantissa are plenty for 8-bit pixels
+    # Of several GPUs, the one meant becomes the current one, which torch's random numbers and streams refer to.
+    current = torch.cuda.device(where) if cuda and torch.cuda.is_available() else contextlib.nullcontext()
     try:
         torch.set_num_threads(min(threads, cpus()))
-        yield _Yielding() if share and torch.device(where).type == "cpu" else lambda: None
+        with current:
+            yield _Yielding() if share and torch.device(where).type == "cpu" else lambda: None
     finally:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(False)

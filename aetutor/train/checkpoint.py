@@ -1,5 +1,6 @@
 """What a stopped training needs to go on as if nothing had happened, kept in a folder."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -33,30 +34,33 @@ class Checkpoint:
     file of tensors.
     """
 
-    every = 5.0  # seconds between two saves: what a kill can cost
+    every = 1.0  # seconds at least between two saves: what a kill can cost
+    share = 0.05  # of the training time at most: large networks are saved less often
 
     def __init__(self, folder: str | os.PathLike, settings: dict):
-        self.folder, self.settings, self.name = Path(folder), settings, "b"
-        self.saved, self.warned = time.monotonic(), False
+        self.folder, self.settings, self.name = Path(folder).expanduser().absolute(), settings, "b"
+        self.saved, self.cost, self.warned = time.monotonic(), 0.0, False
         self.note = self.folder / "checkpoint.json"
 
     def due(self) -> bool:
-        return time.monotonic() - self.saved > self.every
+        return time.monotonic() - self.saved > max(self.every, self.cost / self.share)
 
     def load(self) -> tuple[dict, dict[str, Tensor]] | None:
         """Progress and tensors, or None where there is no checkpoint yet."""
-        if self.folder.exists() and not self.folder.is_dir():
+        if os.path.isfile(self.folder):
             raise CheckpointError(f"checkpoint is {str(self.folder)!r}, which is a file; expected the name of a folder")
-        if not self.note.exists():
-            return None
         try:
+            if not os.path.exists(self.folder) or not self.note.exists():
+                return None
             note = json.loads(self.note.read_text(encoding="utf-8"))
+            if note.pop("check") != _digest(json.dumps(note)):
+                raise ValueError("checkpoint.json is not as it was written")
             file, settings, progress = note["file"], note["settings"], note["progress"]
             packed = (self.folder / file["name"]).read_bytes()
             if hashlib.sha256(packed).hexdigest() != file["sha256"]:
                 raise ValueError(f"{file['name']} has another checksum than checkpoint.json says")
             tensors = load(packed)
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
             raise CheckpointError(
                 f"the checkpoint in {str(self.folder)!r} is damaged ({type(error).__name__}: {error}). It was left as"
                 " it is; give checkpoint= another folder, or remove this one to start anew"
@@ -75,19 +79,30 @@ class Checkpoint:
 
     def open(self, run, team) -> None:
         """Takes the run up where the folder's checkpoint put it down; without one, makes the first."""
-        found = self.load()
-        if any(team.gather(found is not None)):
+        found, error = self.load(), None
+        there = team.gather(found is not None)
+        if any(there) and not all(there):
+            raise CheckpointError(
+                f"only some of the processes see a checkpoint in {str(self.folder)!r}; give checkpoint= a folder that"
+                " all of them share"
+            )
+        if found is not None:
             run.take_up(*found, team)
             return
         try:
             self.write(*run.put_down(team), team)
-        except OSError as error:  # before hours of training, not after them
+        except OSError as refused:
+            error = refused
+        if any(said := team.gather(error and str(error))):  # before hours of training, not after them
             raise CheckpointError(
-                f"the checkpoint cannot be written to {str(self.folder)!r} ({error}); give checkpoint= a folder that"
-                " can, or make room"
+                f"the checkpoint cannot be written to {str(self.folder)!r} ({max(filter(None, said))}); give"
+                " checkpoint= a folder that can, or make room"
             ) from error
 
     def save(self, run, team) -> None:
+        if not run.sound():  # the end of the epoch will say so; what is on the disk is better
+            self.saved = time.monotonic()
+            return
         try:
             self.write(*run.put_down(team), team)
         except OSError as error:
@@ -97,7 +112,7 @@ class Checkpoint:
             self.warned = True
 
     def write(self, progress: dict, tensors: dict[str, Tensor], team) -> None:
-        self.saved = time.monotonic()
+        start = self.saved = time.monotonic()
         if team.rank:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -106,20 +121,20 @@ class Checkpoint:
         packed = save({key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()})
         file = {"name": f"state-{name}.safetensors", "sha256": hashlib.sha256(packed).hexdigest()}
         note = {"format": FORMAT, "settings": self.settings, "progress": progress, "file": file}
+        note["check"] = _digest(json.dumps(note, default=int))  # default: NumPy's whole numbers
         _write(self.folder / file["name"], packed)
         new = self.note.with_suffix(".new")
-        _write(new, json.dumps(note, indent=1).encode())
+        _write(new, json.dumps(note, indent=1, default=int).encode())
         new.replace(self.note)
-        if hasattr(os, "O_DIRECTORY"):  # a new name outlives a power cut only when its folder is on the disk too
-            handle = os.open(self.folder, os.O_DIRECTORY)
-            os.fsync(handle)
-            os.close(handle)
         self.name = name
+        _sync(self.folder)
+        self.cost = time.monotonic() - start
 
 
 def settings(model, train, valid, **named) -> dict:
     # What has to be the same for a training to go on: compared on loading, and named where it differs.
     weights = repr([(name, tuple(value.shape), str(value.dtype)) for name, value in model.state_dict().items()])
+    weights += repr([name for name, weight in model.named_parameters() if not weight.requires_grad])
     return {
         "format": FORMAT,
         "network": f"{type(model).__name__} {_digest(weights + repr(model))}",
@@ -147,3 +162,15 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    # A new name outlives a power cut only when its folder is on the disk too. Some systems have no way to ask for that.
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

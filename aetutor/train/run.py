@@ -40,6 +40,10 @@ class Run:
         self.seen += images
         self.step += 1
 
+    def sound(self) -> bool:
+        """Whether nothing has become infinite or not a number since the last epoch ended."""
+        return all(value.isfinite().all() for value in (self.losses[: self.step], *self.model.parameters()))
+
     def end_epoch(self, score: float, seconds: float, team: Team) -> Row:
         sums = team.sum(torch.cat([self.losses, self.losses.new_tensor([self.seen])])).cpu().double()
         losses, seen = sums[:-1], sums[-1]
@@ -86,6 +90,9 @@ class Run:
         for name, value in self.best.items():
             value.copy_(groups["best"][name])
         self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": groups["optimiser"]})
+        for weight, averages in self.optimiser.state.items():
+            for name in averages.keys() - {"step"}:  # laid out in memory as the weight is, which fused Adam relies on
+                averages[name] = torch.empty_like(weight).copy_(averages[name])
         self.losses.copy_(tensors["losses"])
         _set_random_state(tensors["random"][team.rank], self.where)
         for name in ("epoch", "step", "seen", "seconds", "stopped"):
@@ -104,6 +111,6 @@ def _random_state(where: torch.device) -> Tensor:
 
 def _set_random_state(state: Tensor, where: torch.device) -> None:
     length = len(torch.get_rng_state())
-    torch.set_rng_state(state[:length])
+    torch.set_rng_state(state[:length].clone())  # of a part of a tensor, torch reads the beginning of the whole
     if where.type in ("cuda", "mps"):
-        getattr(torch, where.type).set_rng_state(state[length:])
+        getattr(torch, where.type).set_rng_state(state[length:].clone())

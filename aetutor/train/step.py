@@ -31,8 +31,8 @@ class Step:
             try:
                 return self.move(given, whole)
             except torch.cuda.OutOfMemoryError:
-                at_once = self.micro or len(given)
-                if at_once == 1:
+                at_once = min(self.micro or whole, whole)  # images
+                if at_once == 1 or self.size > 1:  # in a team, the others would wait for the first attempt for ever
                     raise
             # Out here, where the error no longer holds on to the failed attempt's memory.
             self.micro = math.ceil(at_once / 2)
@@ -48,6 +48,8 @@ class Step:
         self.optimiser.zero_grad(set_to_none=True)
         # The team's engine takes the mean over processes, so that each has to divide by the mean share of the batch.
         images = x.shape[-4]
+        if images == 0 and self.size == 1:  # files that cannot be read
+            return torch.zeros((), device=x.device)
         total, count = 0.0, whole / self.size if self.size > 1 else max(1, images)
         for part in x.split(self.micro or max(1, images), dim=-4):
             with self.precision():
@@ -75,7 +77,7 @@ class Recorded:
 
     def __init__(self, step: Callable, batch: Tensor):
         self.step, self.index = step, torch.empty_like(batch)
-        self.taken, self.graph, self.aside = 0, None, torch.cuda.Stream()
+        self.taken, self.graph, self.aside = 0, None, torch.cuda.Stream(batch.device)
 
     def __call__(self, given: Tensor, rate: float, whole: int) -> Tensor:
         if given.shape != self.index.shape or self.taken < 0:  # below 0: it cannot be recorded
@@ -108,7 +110,7 @@ class Recorded:
         generator = torch.cuda.default_generators[torch.cuda.current_device()]
         unrecorded = generator.clone_state()
         try:
-            with torch.cuda.graph(graph):
+            with torch.cuda.graph(graph, stream=self.aside):
                 self.total = self.step.move(self.index, whole)
         except RuntimeError as error:
             generator.graphsafe_set_state(unrecorded)  # or it would wait for the end of a recording that has failed
@@ -145,4 +147,4 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
 
 def host_randomness() -> tuple:
     numpy = np.random.get_state()  # noqa: NPY002 - whoever uses it, uses that
-    return torch.get_rng_state().numpy().tobytes(), random.getstate(), numpy[1].tobytes(), numpy[2]
+    return torch.get_rng_state().numpy().tobytes(), random.getstate(), numpy[1].tobytes(), *numpy[2:]

@@ -19,10 +19,13 @@ class Team:
         if self.size == 1:
             return lesson
         # An objective may leave a part of the network out. The engine would wait for its gradients unless it is told,
-        # and telling it has a price: so we look, with one image.
-        (given,) = source.batches([torch.zeros(1, dtype=torch.int64, device=source.home)])
+        # and telling it has a price: so we look, with one image, twice, since batch norm cannot do with one.
+        (given,) = source.batches([torch.zeros(2, dtype=torch.int64, device=source.home)])
+        averages = [buffer.clone() for buffer in lesson.buffers()]
         with runtime.seeded("look"):
             lesson(source.take(given)).sum().backward()
+        for buffer, before in zip(lesson.buffers(), averages, strict=True):
+            buffer.copy_(before)
         unused = any(weight.grad is None for weight in lesson.parameters() if weight.requires_grad)
         lesson.zero_grad()
         return nn.parallel.DistributedDataParallel(lesson, find_unused_parameters=unused)
