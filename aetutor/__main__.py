@@ -23,7 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line: without a command, prints the environment report, the data included.
 
     arguments  : list of str what follows `python -m aetutor`; by default what the shell gave
-    returns    : int         exit status: 0 if all went well, 1 if something must be mended, 2 for a wrong option
+    returns    : int         exit status: 0 if all went well, 1 if something must be mended, 2 for a wrong option, 130
+                             after Ctrl-C
     raises     : nothing
     source     : this course
     taught in  : notebooks/00_start_here.ipynb
@@ -89,6 +90,8 @@ def _train(asked) -> int:
                 pixels = shape[0] * shape[1] * shape[2]
                 print(f"{images}\n{type(model).__name__}, {models.parameters(model):,} parameters, on {where}")
                 print(f"{history}\ntest images: squared error {error:.5f} per pixel, {error * pixels:.3f} per image")
+            if history.stopped.startswith("interrupted"):
+                return 130  # what a shell expects of a program that Ctrl-C has ended
     except (ValueError, TypeError, RuntimeError, OSError) as error:  # each says what was wrong and what to do
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1

@@ -44,7 +44,7 @@ class Autoencoder(nn.Module):
         if tuple(x.shape[1:]) != self.shape:
             raise ValueError(
                 f"encode: got images of shape {tuple(x.shape)}; expected (B, {', '.join(map(str, self.shape))})"
-                + (f": build the model with shape={tuple(x.shape[1:])}" if x.dim() == 4 else "")
+                + (f": build the model for images of {tuple(x.shape[1:])}" if x.dim() == 4 else "")
             )
         return self.encoder(x)
 
@@ -154,7 +154,7 @@ class ConvAutoencoder(Autoencoder):
         output: str = "sigmoid",
     ):
         super().__init__()
-        size = (size, size) if isinstance(size, numbers.Integral) else tuple(size)
+        size = tuple(size) if hasattr(size, "__len__") else (size, size)
         if len(size) != 2:
             raise ValueError(f"size is {size}; expected pixels, as in 28, or (height, width)")
         _check_widths([("code", code), ("width", width), ("channels", channels)])

@@ -164,7 +164,7 @@ def test_images_of_another_shape_are_refused_with_both_shapes_and_what_to_do(wro
         with pytest.raises(ValueError, match=r"expected \(B, 1, 8, 8\)") as refused:
             call(wrong)
         assert str(tuple(wrong.shape)) in str(refused.value)
-        assert ("build the model with shape=(3, 8, 8)" in str(refused.value)) == (wrong.dim() == 4)
+        assert ("build the model for images of (3, 8, 8)" in str(refused.value)) == (wrong.dim() == 4)
 
 
 @pytest.mark.parametrize("wrong", [torch.zeros(2), torch.zeros(3, 3), torch.zeros(1, 3, 2)])

@@ -274,7 +274,8 @@ def test_the_stop_button_in_the_first_epoch_leaves_the_model_as_it_was(tiny):
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_loss_that_is_no_longer_finite_raises_and_the_best_earlier_weights_are_loaded(tiny, bad):
     diary, model = Diary(lambda step: bad if step >= 4 * 2 + 2 else 0.0), network()
-    with pytest.raises(TrainingDiverged, match=r"epoch 3, step 2 of 4: train (nan|inf), .*rate 0\.00\d+ \(peak 0\.004\)\. Usual causes"):
+    said = r"epoch 3, step 2 of 4: train (nan|inf), .*rate 0\.00\d+ \(peak 0\.004\)\. Usual causes"
+    with pytest.raises(TrainingDiverged, match=said):
         fit(model, tiny, epochs=9, batch=150, objective=diary)
     assert len(diary.after) == 3
     assert same(model, diary.after[1]) and not model.training

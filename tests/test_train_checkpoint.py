@@ -351,6 +351,19 @@ def test_it_goes_on_with_the_threads_it_had_if_there_are_so_many_cores(cores, us
         torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_threads_are_given_up_to_other_programs_only_where_nothing_is_to_repeat(kept, images, tmp_path, monkeypatch):
+    asked, tuned = [], runtime.tuned
+
+    def noting(where, *, share):
+        asked.append(share)
+        return tuned(where, share=share)
+
+    monkeypatch.setattr(runtime, "tuned", noting)
+    fit(network(), images, **THREE, checkpoint=tmp_path if kept else None)
+    assert asked == [not kept]
+
+
 # --- A training that has ended --------------------------------------------------------------------------------
 
 

@@ -88,7 +88,7 @@ class History:
         source     : this course
         taught in  : notebooks/02_dense_autoencoder.ipynb
         """
-        finite = [row for row in self.rows if math.isfinite(row.valid)]
+        finite = [row for row in self.rows if math.isfinite(row.train) and math.isfinite(row.valid)]
         return min(finite, key=lambda row: row.valid, default=None)
 
     def plot(self):

@@ -34,7 +34,9 @@ class Resident:
         return iter(indices)
 
     def take(self, index: Tensor) -> Tensor:
-        return runtime.to_unit(self.pixels[index], where=self.where)  # (B, C, H, W)
+        # index_select copies whole images; pixels[index] would do the same several times slower.
+        chosen = self.pixels.index_select(0, index.flatten()).unflatten(0, index.shape)
+        return runtime.to_unit(chosen, where=self.where)  # (B, C, H, W), or (M, B, C, H, W) for fit_many
 
 
 class Streamed:

@@ -59,7 +59,7 @@ class Step:
                     "the objective's result does not depend on the model's weights; call the model that it is given,"
                     " without .detach(), .item(), .numpy() or torch.no_grad()"
                 )
-            (loss.sum() / count).backward()
+            loss.backward(torch.full_like(loss, 1 / count))  # of the mean over the batch
             total = total + loss.detach().sum(-1)
         self.optimiser.step()
         return total  # on the device: reading it here would stall a GPU at every step
