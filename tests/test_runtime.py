@@ -290,6 +290,44 @@ def test_tuned_gives_up_the_cores_that_other_programs_use_and_takes_them_back(cl
     assert torch.get_num_threads() == 4
 
 
+@pytest.mark.parametrize(
+    ("speed", "threads"),
+    [
+        ({16: 5, 8: 4}, [16, 16, 8, 16, 16, 16]),  # half as many are slower: back to all
+        ({16: 5, 8: 5.2}, [16, 16, 8, 16, 16, 16]),  # a little faster may be an accident
+        ({16: 5, 8: 9, 4: 8}, [16, 16, 8, 4, 8, 8]),
+        ({16: 5, 8: 9, 4: 20, 2: 40}, [16, 16, 8, 4, 2, 2]),  # and never one alone
+    ],
+)
+def test_tuned_tries_fewer_threads_and_keeps_to_those_that_make_clearly_more_steps(speed, threads, clocks, monkeypatch):
+    monkeypatch.setattr(runtime.tuning, "cpus", lambda: 16)
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    torch.set_num_threads(16)
+    with runtime.tuned("cpu") as at_every_step:
+        used = []
+        for _ in threads:
+            used.append(torch.get_num_threads())
+            steps = 10 * speed[torch.get_num_threads()]
+            for _ in range(round(steps) - 1):  # all but the last within a moment
+                at_every_step()
+            clocks(0.5, others=0, own=16.0)
+            at_every_step()
+        assert used == threads
+
+
+def test_tuned_tries_again_what_other_programs_disturbed(clocks):
+    with runtime.tuned("cpu") as at_every_step:
+        used = []
+        for others, steps in [(0, 10), (0, 10), (3, 90), (0, 90), (0, 30), (0, 30)]:
+            used.append(torch.get_num_threads())
+            for _ in range(steps - 1):
+                at_every_step()
+            clocks(0.5, others=others)
+            at_every_step()
+        # 2 were on trial when others came; afterwards they are on trial once more, and better
+        assert used == [4, 4, 2, 1, 2, 2]
+
+
 def test_tuned_takes_no_more_threads_than_it_began_with_when_others_leave(clocks):
     torch.set_num_threads(2)
     with runtime.tuned("cpu") as at_every_step:

@@ -314,7 +314,6 @@ def test_running_averages_are_over_the_steps_and_nothing_else(two):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="the last step's buffers are not shared before validation; see loop._score")
 def test_processes_hold_the_same_running_averages_in_the_end(two):
     assert_equal_weights(two, "batch norm")
 

@@ -43,28 +43,44 @@ def tuned(where: torch.device | str, *, share: bool = True) -> Iterator[Callable
 
 
 class _Yielding:
-    """Gives up threads while other programs use the cores.
+    """Finds how many threads serve a training best, and gives up threads while other programs use the cores.
 
     Threads that share a small job wait for each other in a busy loop, at every layer. If one of them has to wait for
     its core, all stand still, and beside another training an epoch takes several times as long (benchmarks/threads.py
-    measures it). So once in a while we look at how many cores the others use.
+    measures it). So once in a while we look at how many cores the others use. And where there are many cores, the
+    waiting may cost more than the sharing saves: so at the start, half as many threads get a try, and half of those,
+    as long as that makes for clearly more steps a second.
     """
 
     every = 0.2  # seconds between looks; a look takes about 0.1 ms
 
     def __init__(self):
         self.most = torch.get_num_threads()
-        self.seen = self._clocks()
+        self.trial = self._trial()
+        self.asked = next(self.trial) if self.most > 2 else None  # threads that are on trial
+        self.steps, self.seen = 0, self._clocks()
 
     def __call__(self) -> None:
+        self.steps += 1
         if self.most == 1 or time.perf_counter() - self.seen[0] < self.every:
             return
         then, (now, busy, own) = self.seen, self._clocks()
-        self.seen = (now, busy, own)
+        rate, self.seen, self.steps = self.steps / (now - then[0]), (now, busy, own), 0  # steps a second
         others = ((busy - then[1]) - (own - then[2])) / (now - then[0])  # cores
-        threads = max(1, min(self.most, round((os.cpu_count() or 1) - others)))
+        free = max(1, round((os.cpu_count() or 1) - others))
+        if self.asked and free >= self.most and torch.get_num_threads() == self.asked:
+            self.asked = self.trial.send(rate)  # where others use the cores, it would be no fair trial
+        threads = min(free, self.asked or self.most)
         if threads != torch.get_num_threads():
             torch.set_num_threads(threads)
+
+    def _trial(self) -> Iterator[int | None]:
+        """Asks for a number of threads, is sent the steps a second that they made, and ends with None."""
+        yield self.most  # a warm-up
+        best = yield self.most
+        while self.most > 2 and (rate := (yield self.most // 2)) > 1.1 * best:
+            self.most, best = self.most // 2, rate
+        yield None
 
     @staticmethod
     def _clocks() -> tuple[float, float, float]:

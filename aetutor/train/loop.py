@@ -148,6 +148,7 @@ def all_done(epochs: int, steps: int) -> str:
 
 def _score(lesson: Lesson, valid: Resident | Streamed, team: Team, seed: int) -> float:
     lesson.eval()
+    team.agree(lesson)
     at_once = max(1, min(1000, 2**24 // math.prod(valid.shape)))  # of large images fewer, for memory's sake
     parts = torch.arange(len(valid), device=valid.home).split(at_once)[team.rank :: team.size]
     total, seen = torch.zeros((), device=valid.where), 0

@@ -33,6 +33,12 @@ class Team:
     def share(self, index: Tensor) -> Tensor:
         return index[self.rank :: self.size]
 
+    def agree(self, module: nn.Module) -> None:
+        # The engine keeps the weights equal, but running averages (of batch norm) only from one step to the next.
+        if self.size > 1:
+            for buffer in module.buffers():
+                dist.broadcast(buffer, 0)
+
     def sum(self, numbers: Tensor) -> Tensor:
         if self.size > 1:
             dist.all_reduce(numbers)
