@@ -77,6 +77,7 @@ def fit(
     train, valid = sources(images, where)
     model.to(where)
     precision = precision_for(precision, model, where)
+    _lay_out(model, where, precision)
     steps = math.ceil(len(train) / batch)
     rates = warmup_cosine(epochs * steps, lr)
     optimiser, lesson = adam(model.parameters(), lr, where), Lesson(model, objective)
@@ -124,7 +125,7 @@ def fit(
             run.history.stopped = f"interrupted in epoch {run.epoch}"
         finally:
             model.load_state_dict(run.best)
-            model.eval()
+            model.to(memory_format=torch.contiguous_format).eval()
     return run.history
 
 
@@ -180,6 +181,13 @@ def precision_for(wanted: torch.dtype | None, model: nn.Module, where: torch.dev
     if {weight.dtype for weight in model.parameters()} != {torch.float32}:
         return torch.float32  # the reader has chosen
     return wanted or runtime.precision(where, parameters=sum(weight.numel() for weight in model.parameters()))
+
+
+def _lay_out(model: nn.Module, where: torch.device, precision: torch.dtype) -> None:
+    # Convolutions run faster where the channels of a pixel lie side by side: on a CPU, and on a GPU in bfloat16.
+    sides = {weight.dim() for weight in model.parameters()}
+    if 4 in sides and max(sides) == 4 and (where.type == "cpu" or precision == torch.bfloat16):
+        model.to(memory_format=torch.channels_last)
 
 
 def check_kinds(model: nn.Module, images, objective: Objective) -> None:
