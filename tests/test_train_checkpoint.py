@@ -977,13 +977,14 @@ def test_a_checkpoint_of_another_training_is_refused_with_what_differs(how, mess
     [
         (lambda: dense(hidden=(17,)), "DenseAutoencoder"),
         (lambda: dense(activation=nn.Tanh), "DenseAutoencoder"),
+        (lambda: dense(output="none"), "DenseAutoencoder"),
         (lambda: dense().double(), "DenseAutoencoder"),
         (lambda: type("Other", (DenseAutoencoder,), {})(3, hidden=(16,), shape=(1, 8, 8)), "Other"),
         (frozen, "DenseAutoencoder"),
         (Half, "Half"),
         (conv, "ConvAutoencoder"),
     ],
-    ids=["width", "activation", "type", "class", "frozen", "one layer more", "conv"],
+    ids=["width", "activation", "output", "type", "class", "frozen", "one layer more", "conv"],
 )
 def test_a_checkpoint_of_another_network_is_refused(model, name, stopped, images):
     message = rf"another training: network was 'DenseAutoencoder \w+' and is '{name} \w+'\. It"

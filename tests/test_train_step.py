@@ -20,7 +20,7 @@ from aetutor.train import loop, source
 from aetutor.train.checkpoint import Checkpoint
 from aetutor.train.objective import Lesson
 from aetutor.train.run import Run
-from aetutor.train.step import Recorded, Step, adam, host_randomness
+from aetutor.train.step import FusedAdam, Recorded, Step, adam, host_randomness
 
 fit = partial(train.fit, device="cpu", progress=False)
 CPU = torch.device("cpu")
@@ -180,13 +180,13 @@ def test_bfloat16_trains_about_as_well_as_float32_with_weights_and_validation_in
 
 
 def test_a_sum_over_many_images_keeps_its_digits_under_bfloat16():
-    """In bfloat16, 256 + 1 is 256."""
-    images = SimpleNamespace(train=spots(600), valid=spots(10))
+    """In bfloat16, 256 + 1 is 256, and a sum of 601 ones is 600."""
+    images = SimpleNamespace(train=spots(601), valid=spots(10))
 
     def ones(model, x):
-        return 1 + 0 * model(x).flatten(1).sum(1)
+        return (1 + 0 * model(x).flatten(1).sum(1)).bfloat16()
 
-    history = fit(network(), images, epochs=1, batch=600, objective=ones, precision=torch.bfloat16)
+    history = fit(network(), images, epochs=1, batch=601, objective=ones, precision=torch.bfloat16)
     assert history.train == [1.0] and history.valid == [1.0]
 
 
@@ -761,3 +761,40 @@ def test_on_a_gpu_a_recorded_step_leaves_the_generator_and_the_settings_as_they_
     on_gpu(network(), tiny, epochs=2, batch=50, objective=denoise)
     assert torch.equal(torch.get_rng_state(), states[0]) and torch.equal(torch.cuda.get_rng_state(), states[1])
     assert torch.get_float32_matmul_precision() == precision
+
+
+# --- Adam -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "one weight frozen", "one weight without a gradient"])
+def test_our_step_of_adam_is_torchs_to_the_last_bit(kind):
+    def trained(optimiser):
+        model = network()
+        model = model.double() if kind == "float64" else model
+        weights = list(model.parameters())
+        weights[1].requires_grad_(kind != "one weight frozen")
+        one = optimiser(weights, lr=3e-3, weight_decay=0.0, fused=True)
+        draw = torch.Generator().manual_seed(1)
+        for number in range(5):
+            one.zero_grad()
+            assert all(weight.grad is None for weight in weights)
+            for weight in weights:
+                if weight.requires_grad:
+                    weight.grad = torch.randn(weight.shape, generator=draw, dtype=weight.dtype)
+            if kind == "one weight without a gradient" and number < 3:
+                weights[0].grad = None
+            one.param_groups[0]["lr"] = 3e-3 / (number + 1)
+            one.step()
+        return weights, one.state_dict()["state"]
+
+    (ours, state), (theirs, expected) = trained(FusedAdam), trained(torch.optim.AdamW)
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert state.keys() == expected.keys()
+    for number in expected:
+        assert all(torch.equal(state[number][name], expected[number][name]) for name in expected[number])
+
+
+def test_weights_of_two_types_are_left_to_torchs_adam():
+    weights = [nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2, dtype=torch.float64))]
+    assert type(adam(weights, 1e-3, torch.device("cpu"))) is torch.optim.AdamW
+    assert type(adam(weights[:1], 1e-3, torch.device("cpu"))) is FusedAdam

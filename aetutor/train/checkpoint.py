@@ -135,6 +135,9 @@ def settings(model, train, valid, **named) -> dict:
     # What has to be the same for a training to go on: compared on loading, and named where it differs.
     weights = repr([(name, tuple(value.shape), str(value.dtype)) for name, value in model.state_dict().items()])
     weights += repr([name for name, weight in model.named_parameters() if not weight.requires_grad])
+    plain = (bool, int, float, str, tuple, type(None))  # settings that a layer's own text may leave out
+    for name, module in model.named_modules():
+        weights += repr([(name, k, v) for k, v in vars(module).items() if isinstance(v, plain) and k != "training"])
     return {
         "format": FORMAT,
         "network": f"{type(model).__name__} {_digest(weights + repr(model))}",

@@ -150,7 +150,7 @@ def all_done(epochs: int, steps: int) -> str:
 def _score(lesson: Lesson, valid: Resident | Streamed, team: Team, seed: int) -> float:
     lesson.eval()
     team.agree(lesson)
-    at_once = max(1, min(1000, 2**24 // math.prod(valid.shape)))  # of large images fewer, for memory's sake
+    at_once = max(1, min(250, 2**24 // math.prod(valid.shape)))  # of large images fewer, for memory's sake
     parts = torch.arange(len(valid), device=valid.home).split(at_once)[team.rank :: team.size]
     total, seen = torch.zeros((), device=valid.where), 0
     # The same random numbers every time, or a noisy objective would make epochs better and worse by luck.
@@ -159,6 +159,8 @@ def _score(lesson: Lesson, valid: Resident | Streamed, team: Team, seed: int) ->
             total += lesson(valid.take(given)).sum()
             seen += len(given)
     total, seen = team.sum(torch.stack([total, total.new_tensor(seen)])).tolist()
+    if not seen:
+        raise ValueError("not one of the validation images could be read; see images.valid.unreadable")
     return total / seen
 
 

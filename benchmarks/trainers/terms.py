@@ -17,7 +17,7 @@ from aetutor import data, models, runtime
 SHIPPED = Path(__file__).resolve().parents[2] / "data" / "MNIST" / "raw"
 FIRST_VALID = 55_000  # of MNIST's 60 000 training images, as in aetutor.data
 PEAK_LR = 4e-3  # train.fit's default
-VALID_BATCH = 1000  # train.fit's
+VALID_BATCH = 250  # train.fit's
 
 
 @dataclass(frozen=True)
