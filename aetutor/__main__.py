@@ -30,35 +30,43 @@ def main(arguments: list[str] | None = None) -> int:
     taught in  : notebooks/00_start_here.ipynb
     """
     form = argparse.ArgumentParser(
-        prog="python -m aetutor", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="python -m aetutor", usage="%(prog)s [-h] [train ...]",
+        epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Without a command: reports what this machine offers the course.",
     )  # fmt: skip
     commands = form.add_subparsers(dest="command", metavar="train")
     training = commands.add_parser(
-        "train", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+        "train", prog="python -m aetutor train", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
         help="trains a network and prints its test error",
-        description="Trains a network as train.fit does in the notebooks, and prints its error on images it never saw.",
+        description="Trains a network as train.fit does in the notebooks, and prints its error on the test images.",
     )  # fmt: skip
     add = training.add_argument
-    add("--model", choices=("dense", "conv"), default="dense", help="kind of network (dense)")
-    add("--data", default="mnist", metavar="NAME", help="a dataset that data.load knows, or a folder of images (mnist)")
-    add("--size", type=int, default=64, help="of a folder's images: side in pixels (64)")
-    add("--channels", type=int, default=3, choices=(1, 3), help="of a folder's images: 1 for grey, 3 for colour (3)")
-    add("--code", type=int, default=32, help="numbers in the code (32)")
-    add("--width", type=int, default=16, help="of a conv network: feature maps after the first layer (16)")
-    add("--hidden", type=int, help="width of the hidden layer (dense: 256, conv: none)")
-    add("--epochs", type=int, default=5, help="rounds through the training images (5)")
-    add("--batch", type=int, default=128, help="images per step, of all processes together (128)")
-    add("--lr", type=float, default=4e-3, help="peak learning rate (0.004)")
-    add("--seed", type=int, default=0, help="number of the random streams (0)")
-    add("--device", help="such as cpu or cuda:1 (the fastest there is)")
+    add("--model", choices=("dense", "conv"), default="dense", help="kind of network (default: dense)")
+    add(
+        "--data",
+        default="mnist",
+        metavar="NAME",
+        help="what data.load knows, or a folder of images (default: mnist)",
+    )
+    add("--size", type=int, default=64, help="of a folder's images: side in pixels (default: 64)")
+    add("--channels", type=int, default=3, choices=(1, 3), help="of a folder's images: 1 grey, 3 colour (default: 3)")
+    add("--code", type=int, default=32, help="numbers in the code (default: 32)")
+    add("--width", type=int, default=16, help="of a conv network: feature maps after the first layer (default: 16)")
+    add("--hidden", type=int, help="width of the hidden layer (0: none; default: 256 for dense, 0 for conv)")
+    add("--epochs", type=int, default=5, help="rounds through the training images (default: 5)")
+    add("--batch", type=int, default=128, help="images per step, of all processes together (default: 128)")
+    add("--lr", type=float, default=4e-3, help="peak learning rate (default: 0.004)")
+    add("--seed", type=int, default=0, help="number of the random streams (default: 0)")
+    add("--device", help="such as cpu or cuda:1 (default: the fastest there is)")
     add("--checkpoint", metavar="FOLDER", help="keep what is needed to go on after a stop, and go on from it")
+    add("--save", metavar="FILE", help="where to save the trained weights, as safetensors (by default nowhere)")
     asked = form.parse_args(arguments)
     return _train(asked) if asked.command else _report()
 
 
 def _train(asked) -> int:
     import torch
+    from safetensors.torch import save_file
 
     from aetutor import data, measure, models, runtime, train
 
@@ -86,6 +94,9 @@ def _train(asked) -> int:
             first = os.environ.get("RANK", "0") == "0"
             history = train.fit(model, images, device=where, progress=first and sys.stderr.isatty(), **settings)
             if first:
+                if asked.save:
+                    os.makedirs(os.path.dirname(os.path.abspath(asked.save)), exist_ok=True)
+                    save_file(model.state_dict(), asked.save)
                 error = measure.reconstruction_error(model, images.test)
                 pixels = shape[0] * shape[1] * shape[2]
                 print(f"{images}\n{type(model).__name__}, {models.parameters(model):,} parameters, on {where}")

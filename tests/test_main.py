@@ -15,6 +15,7 @@ import torch
 import torchvision  # noqa: F401  imported here, so that the time of the first test is its own
 from conftest import spots
 from PIL import Image
+from safetensors.torch import load_file
 
 from aetutor import __main__, data, measure, models, runtime, train
 
@@ -194,6 +195,30 @@ def test_train_prints_what_fit_and_measure_find_in_a_notebook(small, capsys, ask
     assert f"; {history.stopped}\n" in shown.out and shown.err == ""
 
 
+def test_the_weights_are_saved_where_asked_and_are_those_of_the_printed_error(small, tmp_path, capsys):
+    file = tmp_path / "new folder" / "dense.safetensors"
+    assert __main__.main([*SMALL, "--save", str(file)]) == 0
+    again = models.DenseAutoencoder(32, shape=(1, 12, 12))
+    again.load_state_dict(load_file(file))
+    assert printed_error(capsys.readouterr().out)[0] == pytest.approx(
+        measure.reconstruction_error(again, small.test), rel=1e-3
+    )
+
+
+def test_ctrl_c_ends_the_command_with_the_status_that_a_shell_expects(small, monkeypatch, capsys):
+    fit = train.fit
+
+    def pressed(*given, **how):
+        def objective(model, x):
+            raise KeyboardInterrupt
+
+        return fit(*given, objective=objective, **how)
+
+    monkeypatch.setattr(train, "fit", pressed)
+    assert __main__.main([*SMALL]) == 130
+    assert "interrupted in epoch 1" in capsys.readouterr().out
+
+
 def test_a_dataset_is_asked_for_by_its_name(small, monkeypatch, capsys):
     asked = []
     monkeypatch.setattr(data, "load", lambda name: asked.append(name) or small)
@@ -236,7 +261,7 @@ def test_a_training_that_was_interrupted_goes_on_from_its_checkpoint_to_the_same
             return end(run, *given)
 
         once.setattr(train.run.Run, "end_epoch", press)
-        assert __main__.main(line) == 0
+        assert __main__.main(line) == 130
     broken_off = capsys.readouterr().out
     assert "interrupted in epoch 3" in broken_off and rows(broken_off) == rows(whole)[:2]
     note, steps = train.run.Run.note, []
@@ -344,9 +369,9 @@ def test_every_option_has_a_text_that_names_its_default(capsys, monkeypatch):
     monkeypatch.setattr(__main__, "_train", lambda asked: taken.append(vars(asked)) or 0)
     __main__.main(["train"])
     defaults = {name: value for name, value in taken[0].items() if name != "command"}
-    assert texts.keys() == defaults.keys() | {"help"} and len(texts) == 14
+    assert texts.keys() == defaults.keys() | {"help"} and len(texts) == 15
     for name, value in defaults.items():
-        assert value is None or f"({value})" in texts[name], f"--{name}: {texts[name]}, but it is {value}"
+        assert value is None or f"(default: {value})" in texts[name], f"--{name}: {texts[name]}, but it is {value}"
     for name, ours in [("epochs", 5), ("batch", 128), ("lr", 4e-3), ("seed", 0)]:  # the notebooks' own
         assert defaults[name] == ours == inspect.signature(train.fit).parameters[name].default
 

@@ -295,8 +295,9 @@ def test_tuned_gives_up_the_cores_that_other_programs_use_and_takes_them_back(cl
     [
         ({16: 5, 8: 4}, [16, 16, 8, 16, 16, 16]),  # half as many are slower: back to all
         ({16: 5, 8: 5.2}, [16, 16, 8, 16, 16, 16]),  # a little faster may be an accident
+        ({16: 5, 8: 6, 4: 7, 2: 8, 1: 9}, [16, 16, 8, 4, 2, 1, 1]),
         ({16: 5, 8: 9, 4: 8}, [16, 16, 8, 4, 8, 8]),
-        ({16: 5, 8: 9, 4: 20, 2: 40}, [16, 16, 8, 4, 2, 2]),  # and never one alone
+        ({16: 5, 8: 9, 4: 20, 2: 40, 1: 30}, [16, 16, 8, 4, 2, 1, 2, 2]),
     ],
 )
 def test_tuned_tries_fewer_threads_and_keeps_to_those_that_make_clearly_more_steps(speed, threads, clocks, monkeypatch):
@@ -318,20 +319,20 @@ def test_tuned_tries_fewer_threads_and_keeps_to_those_that_make_clearly_more_ste
 def test_tuned_tries_again_what_other_programs_disturbed(clocks):
     with runtime.tuned("cpu") as at_every_step:
         used = []
-        for others, steps in [(0, 10), (0, 10), (3, 90), (0, 90), (0, 30), (0, 30)]:
+        for others, steps in [(0, 10), (0, 10), (3, 90), (0, 90), (0, 30), (0, 5), (0, 30)]:
             used.append(torch.get_num_threads())
             for _ in range(steps - 1):
                 at_every_step()
             clocks(0.5, others=others)
             at_every_step()
-        # 2 were on trial when others came; afterwards they are on trial once more, and better
-        assert used == [4, 4, 2, 1, 2, 2]
+        # 2 were on trial when others came; afterwards they are on trial once more, and better; 1 is worse
+        assert used == [4, 4, 2, 1, 2, 1, 2]
 
 
 def test_tuned_takes_no_more_threads_than_it_began_with_when_others_leave(clocks):
     torch.set_num_threads(2)
     with runtime.tuned("cpu") as at_every_step:
-        for others, threads in [(0, 2), (2, 2), (3, 1), (0, 2)]:
+        for others, threads in [(0, 2), (2, 1), (2, 2), (2, 2), (3, 1), (0, 2)]:  # the first 1 is a trial
             clocks(0.5, others=others)
             at_every_step()
             assert torch.get_num_threads() == threads

@@ -442,6 +442,7 @@ class Pretence:
             monkeypatch.setattr(torch.cuda, name, stand_in)
         monkeypatch.setattr(Step, "move", moved)
         monkeypatch.setattr(loop, "recordable", lambda images, where: True)
+        monkeypatch.setattr(source.Resident, "by_index", True)
 
 
 pretended = pytest.mark.skipif(torch.cuda.is_available(), reason="has a CUDA GPU, and needs not pretend one")

@@ -47,22 +47,22 @@ class _Yielding:
 
     Threads that share a small job wait for each other in a busy loop, at every layer. If one of them has to wait for
     its core, all stand still, and beside another training an epoch takes several times as long (benchmarks/threads.py
-    measures it). So once in a while we look at how many cores the others use. And where there are many cores, the
-    waiting may cost more than the sharing saves: so at the start, half as many threads get a try, and half of those,
-    as long as that makes for clearly more steps a second.
+    measures it). So once in a while we look at how many cores the others use. And for a small network the waiting may
+    cost more than the sharing saves, already with two threads: so at the start, half as many get a try, and half of
+    those, as long as that makes for clearly more steps a second.
     """
 
-    every = 0.2  # seconds between looks; a look takes about 0.1 ms
+    every, on_trial = 0.2, 0.1  # seconds between looks; a look takes about 0.1 ms
 
     def __init__(self):
         self.most = torch.get_num_threads()
         self.trial = self._trial()
-        self.asked = next(self.trial) if self.most > 2 else None  # threads that are on trial
+        self.asked = next(self.trial) if self.most > 1 else None  # threads that are on trial
         self.steps, self.seen = 0, self._clocks()
 
     def __call__(self) -> None:
         self.steps += 1
-        if self.most == 1 or time.perf_counter() - self.seen[0] < self.every:
+        if self.most == 1 or time.perf_counter() - self.seen[0] < (self.on_trial if self.asked else self.every):
             return
         then, (now, busy, own) = self.seen, self._clocks()
         rate, self.seen, self.steps = self.steps / (now - then[0]), (now, busy, own), 0  # steps a second
@@ -78,7 +78,7 @@ class _Yielding:
         """Asks for a number of threads, is sent the steps a second that they made, and ends with None."""
         yield self.most  # a warm-up
         best = yield self.most
-        while self.most > 2 and (rate := (yield self.most // 2)) > 1.1 * best:
+        while self.most > 1 and (rate := (yield self.most // 2)) > 1.05 * best:
             self.most, best = self.most // 2, rate
         yield None
 

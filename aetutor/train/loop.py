@@ -54,8 +54,9 @@ def fit(
     patience   : int         stop after this many epochs in a row without a better validation objective; None: never
     threshold  : float       stop as soon as the validation objective per image is this low; None: never
     seed       : int         number of the random streams that shuffle and that the objective draws from
-    checkpoint : folder      where to keep what is needed to go on after a stop, every few seconds; if it is there, this
-                             call goes on from it. On a CPU the result is the same to the last bit
+    checkpoint : folder      where to keep what is needed to go on after a stop, written about once a second, less
+                             often for large networks; if it is there, this call goes on from it. On the same CPU the
+                             result is the same to the last bit
     precision  : torch.dtype float32 or bfloat16 for the products in training; by default what is faster here
     record     : bool        on a CUDA GPU, record the step as a graph
     device     : device      where to train; by default the fastest there is
@@ -64,7 +65,7 @@ def fit(
     raises     : ValueError  if an argument is out of range, a split is empty, there are no weights to train, or the
                              objective gives no (B,) that depends on them
     raises     : TypeError   if the model is no network, the objective no function that gives a tensor, or the images
-                             no ImageSet of uint8 tensors
+                             no set of uint8 tensors or files
     raises     : TrainingDiverged  if the loss is no longer finite; the best weights so far are loaded
     raises     : CheckpointError   if the checkpoint is damaged, belongs to another training, or cannot be written
     source     : Loshchilov & Hutter 2019, arXiv:1711.05101 (AdamW) and 2017, arXiv:1608.03983 (cosine)

@@ -35,13 +35,14 @@ def fit_many(
     device: torch.device | str | None = None,
     progress: bool = True,
 ) -> list[History]:
-    """Trains many networks of one kind at once, each as `fit` would; what differs between them is up to you.
+    """Trains many networks of one kind at once, each as `fit` would without patience, threshold and checkpoint.
 
     They may differ in their first weights, in learning rate, in the seed that shuffles, in the images they are trained
-    on, and in code size: smaller networks are filled up with zeros, which training leaves at zero. As one batched
-    program they take less time than one after the other, on a GPU by far.
+    on, and in code size: smaller networks are filled up with zeros, which training leaves at zero. One batched
+    program keeps a GPU busy that each of them alone would leave idle.
 
-    models     : sequence of nn.Module  of one class, without buffers; each is trained in place as by `fit`
+    models     : sequence of nn.Module  of one class, without buffers (such as batch norm's averages); each is
+                             trained in place, as by `fit`
     images     : ImageSet    with uint8 tensors .train and .valid (N, C, H, W)
     epochs     : int         rounds through the training images, at least 1
     objective  : (model, x) -> (B,)  what to minimise; the random numbers that it draws differ from model to model
@@ -157,7 +158,7 @@ def _parts(train: int, valid: int, folds: int | None, count: int) -> tuple[Tenso
 
 def _scores(stack: Stack, images: Resident, index: Tensor, seed: int) -> Tensor:
     stack.eval()
-    at_once = max(1, min(1000, 2**24 // math.prod(images.shape) // len(stack.models[0])))
+    at_once = max(1, min(250, 2**24 // math.prod(images.shape) // len(stack.models[0])))
     with torch.no_grad(), runtime.seeded("validation", seed):
         parts = [stack(images.take(part)).sum(-1) for part in index.to(images.home).split(at_once, dim=-1)]
     return torch.stack(parts).sum(0) / index.shape[-1]

@@ -5,7 +5,6 @@ import math
 import random
 import warnings
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ class Step:
     def __init__(self, lesson: nn.Module, take: Callable[[Tensor], Tensor], optimiser, precision: torch.dtype, size=1):
         self.lesson, self.take, self.optimiser, self.size = lesson, take, optimiser, size
         low, where = precision != torch.float32, next(lesson.parameters()).device.type
-        self.precision = partial(torch.autocast, where, precision) if low else contextlib.nullcontext
+        self.precision = torch.autocast(where, precision) if low else contextlib.nullcontext()
         self.micro = None  # images at once, if the whole batch does not fit in the GPU's memory
 
     def __call__(self, given: Tensor, rate: float, whole: int) -> Tensor:
@@ -50,9 +49,9 @@ class Step:
         images = x.shape[-4]
         if images == 0 and self.size == 1:  # files that cannot be read
             return torch.zeros((), device=x.device)
-        total, count = 0.0, whole / self.size if self.size > 1 else max(1, images)
-        for part in x.split(self.micro or max(1, images), dim=-4):
-            with self.precision():
+        count, sums = whole / self.size if self.size > 1 else images, []
+        for part in x.split(self.micro, dim=-4) if self.micro else (x,):
+            with self.precision:
                 loss = self.lesson(part)  # (B,), or (M, B) for fit_many's M networks
             if not loss.requires_grad:
                 raise ValueError(
@@ -60,9 +59,9 @@ class Step:
                     " without .detach(), .item(), .numpy() or torch.no_grad()"
                 )
             loss.backward(torch.full_like(loss, 1 / count))  # of the mean over the batch
-            total = total + loss.detach().sum(-1)
+            sums.append(loss.detach().sum(-1))
         self.optimiser.step()
-        return total  # on the device: reading it here would stall a GPU at every step
+        return sum(sums[1:], sums[0])  # on the device: reading it here would stall a GPU at every step
 
 
 class Recorded:
