@@ -80,7 +80,7 @@ def to_unit(pixels: Tensor, *, where: torch.device | str | None = None) -> Tenso
         found = pixels.dtype if isinstance(pixels, Tensor) else type(pixels).__name__
         raise TypeError(f"to_unit: expected a uint8 tensor of pixels 0…255, got {found}; floats need no scaling")
     # Moved as bytes, scaled on arrival: a quarter of the traffic.
-    return pixels.to(where or pixels.device, non_blocking=True).div(255)
+    return pixels.to(where or pixels.device, non_blocking=True).float().div_(255)
 
 
 def cpus() -> int:
