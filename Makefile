@@ -95,7 +95,7 @@ notebooks: $(STAMP) ## re-execute every notebook in place, or those that NB= nam
 	@$(THREADS) $(PY) .ci/execute_notebooks.py $(or $(NB),$(NOTEBOOKS))
 	@$(PY) .ci/readme_picture.py
 
-bench: $(BENCH_STAMP) ## train.fit beside Lightning, skorch, Keras and a plain loop: speed and memory (about 25 minutes)
+bench: $(BENCH_STAMP) ## train.fit beside Lightning, skorch, Keras and a plain loop: speed and memory (about 20 minutes)
 	@$(THREADS) $(PY) -m benchmarks.trainers $(ARGS)
 
 $(BENCH_STAMP): $(STAMP)

@@ -84,8 +84,11 @@ def claims(rows: list[Row], device: str) -> list[Claim]:
         ratio = plain and plain.times_fit
         sentence = f"fit is at least {times} times as fast as the plain loop, {model}, batch {batch}"
         found.append(_claim(sentence, ratio, lambda r, times=times: r >= times, "{:.2f} times"))
-    sentence = "fit is ahead of every other trainer in every row"
-    found.append(_of_all(sentence, sorted(rivals, key=lambda row: row.times_fit), "times_fit", lambda r: r > 1))
+    # The plain loop on tensors is in the table too, but it is no library that one would use instead: it is what fit is,
+    # without the rest.
+    sentence = "fit is ahead of Lightning, skorch and Keras in every row"
+    libraries = sorted((row for row in rivals if not row.trainer.startswith("plain")), key=lambda row: row.times_fit)
+    found.append(_of_all(sentence, libraries, "times_fit", lambda r: r > 1))
     for (model, batch), least in SHARE.get(device, {}).items():
         fit = by.get((model, batch, "fit"))
         sentence = f"fit reaches {least:.0%} of the large-matrix rate, {model}, batch {batch}"
