@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import gc
 import os
 import sys
 
@@ -125,6 +126,7 @@ def _team(where):
     try:
         yield
     finally:
+        gc.collect()  # the engine holds on to the group
         dist.destroy_process_group()
 
 

@@ -4,6 +4,7 @@ As a program, this file is one of two processes: `python test_train_team.py rank
 """
 
 import contextlib
+import gc
 import itertools
 import json
 import os
@@ -227,7 +228,9 @@ def main(rank: int, folder: Path) -> None:
     refused("no room", checkpoint=folder / "full")
     refused("alone", checkpoint=folder / f"seen by process {rank} alone" if rank else folder / "checkpoint stopped")
     (folder / f"{rank}.json").write_text(json.dumps(found))
+    gc.collect()  # engines that still hold on to the group
     dist.destroy_process_group()
+    os._exit(0)  # what was to be found is found; torch, taken down with the interpreter, aborted here once
 
 
 @pytest.fixture(scope="module")
