@@ -1,4 +1,4 @@
-"""The networks that a lesson has taught, as plain modules with `.encode` and `.decode`."""
+"""Plain autoencoders, dense and convolutional."""
 
 import math
 import numbers
