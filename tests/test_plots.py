@@ -40,6 +40,17 @@ CALLS = {
     "decoded_point": lambda: plots.decoded_point(*codes(), images(1)[0], point=(0.5, 1), title="A title"),
     "tiles": lambda: plots.tiles(images(225), title="A title", across=GRID, up=GRID),
     "histograms": lambda: plots.histograms({"a": np.arange(9), "b": np.arange(5)}, title="A title", x="unit"),
+    "connections": lambda: plots.connections(np.eye(6, 14, dtype=bool), title="A title", padding=1),
+    "loss_surface": lambda: plots.loss_surface(
+        GRID,
+        GRID,
+        GRID**2 + GRID[:, None] ** 2,
+        point=(1, 0),
+        step=(-2, 0),
+        x=codes()[0],
+        x_hat=codes()[0] / 2,
+        title="A title",
+    ),
 }
 every = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 

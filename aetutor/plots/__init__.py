@@ -7,8 +7,10 @@ survive colour-blindness and a grey printer.
 
 from aetutor.plots.charts import bars, curves, histograms
 from aetutor.plots.images import pictures, reconstructions, tiles
+from aetutor.plots.layers import connections
 from aetutor.plots.maps import code_map, decoded_point
 from aetutor.plots.picture import COLOURS, DASHES, DPI, ERRORS, MARKERS, STYLE, Picture
+from aetutor.plots.surface import loss_surface
 
 __all__ = [
     "COLOURS",
@@ -20,9 +22,11 @@ __all__ = [
     "Picture",
     "bars",
     "code_map",
+    "connections",
     "curves",
     "decoded_point",
     "histograms",
+    "loss_surface",
     "pictures",
     "reconstructions",
     "tiles",

@@ -1,6 +1,18 @@
 """Sliders over plots: thin skins over functions that draw. Where no kernel runs, the still remains."""
 
 from aetutor.widgets.codes import code_explorer, map_explorer
+from aetutor.widgets.features import feature_explorer
+from aetutor.widgets.layers import layer_calculator
 from aetutor.widgets.live import VIEW, Live, slider
+from aetutor.widgets.surface import two_weights
 
-__all__ = ["VIEW", "Live", "code_explorer", "map_explorer", "slider"]
+__all__ = [
+    "VIEW",
+    "Live",
+    "code_explorer",
+    "feature_explorer",
+    "layer_calculator",
+    "map_explorer",
+    "slider",
+    "two_weights",
+]
