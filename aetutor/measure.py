@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from aetutor import losses, runtime
 
 
-def errors(model: Callable[[Tensor], Tensor], pixels: Tensor, *, batch: int = 1000) -> Tensor:
+def errors(model: Callable[[Tensor], Tensor], pixels: Tensor, *, batch: int = 100) -> Tensor:
     """Squared error of each image's reconstruction.
 
     model      : x -> x_hat    a network, or any function of (B, C, H, W) float images
@@ -25,7 +25,7 @@ def errors(model: Callable[[Tensor], Tensor], pixels: Tensor, *, batch: int = 10
     return _errors("errors", model, pixels, batch)
 
 
-def reconstruction_error(model: Callable[[Tensor], Tensor], pixels: Tensor, *, batch: int = 1000) -> float:
+def reconstruction_error(model: Callable[[Tensor], Tensor], pixels: Tensor, *, batch: int = 100) -> float:
     """Mean squared error per pixel.
 
     model      : x -> x_hat    a network, or any function of (B, C, H, W) float images
@@ -40,7 +40,7 @@ def reconstruction_error(model: Callable[[Tensor], Tensor], pixels: Tensor, *, b
     return _errors("reconstruction_error", model, pixels, batch).double().mean().item() / math.prod(pixels.shape[1:])
 
 
-def codes(model: nn.Module, pixels: Tensor, *, batch: int = 1000) -> Tensor:
+def codes(model: nn.Module, pixels: Tensor, *, batch: int = 100) -> Tensor:
     """The code of each image.
 
     model      : nn.Module     with .encode
@@ -217,6 +217,7 @@ def _over(name: str, model, pixels: Tensor, batch: int, score: Callable[[Tensor]
     finally:
         for part, training in modes.items():
             part.training = training
+        runtime.trim()
 
 
 def _pca_errors(name: str, images, codes: tuple[int, ...]) -> dict[int, float]:

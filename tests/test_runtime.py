@@ -2,7 +2,9 @@
 
 import importlib.metadata
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -214,6 +216,48 @@ def test_memory_is_what_a_container_grants_and_never_more_than_the_machine_has(m
     assert runtime.memory() == 1e8
     limits(monkeypatch, memory="9" * 19)
     assert runtime.memory() == machine
+
+
+HOLES = """
+import re, sys
+from pathlib import Path
+import torch
+from aetutor import runtime
+
+def held():  # MB of this process
+    return int(re.search(r"VmRSS:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024
+
+def leave_holes():  # one block in fifty stays, so that the heap cannot shrink by its end
+    blocks = [torch.zeros(16_000) for _ in range(4000)]
+    return blocks[::50]
+
+if getattr(runtime.machine._c_library(), "malloc_trim", None) is None:
+    sys.exit(77)
+kept = leave_holes()
+before = held()
+if sys.argv[1] == "trim":
+    runtime.trim()
+else:
+    with runtime.tuned("cpu"):
+        pass
+print(before - held())
+"""
+
+
+@pytest.mark.parametrize("how", ["trim", "tuned"])
+def test_memory_that_is_free_goes_back_to_the_system(how):
+    ran = subprocess.run([sys.executable, "-c", HOLES, how], capture_output=True, text=True)
+    if ran.returncode == 77 or not Path("/proc/self/status").exists():
+        pytest.skip("no malloc_trim here")
+    assert ran.returncode == 0, ran.stderr
+    assert int(ran.stdout) > 150  # of 256 MB
+
+
+def test_where_the_system_has_no_way_to_trim_nothing_happens(monkeypatch):
+    monkeypatch.setattr(runtime.machine, "_c_library", lambda: None)
+    runtime.trim()
+    with runtime.tuned("cpu"):
+        pass
 
 
 def flushes_denormals() -> bool:

@@ -1,7 +1,7 @@
 """The machine a lesson runs on: device, precision, CPU tuning, named random streams, and a report on all of it."""
 
 from aetutor.runtime.environment import Report, report, start
-from aetutor.runtime.machine import budget, cpus, device, memory, precision, to_unit
+from aetutor.runtime.machine import budget, cpus, device, memory, precision, to_unit, trim
 from aetutor.runtime.streams import seed, seeded, stream
 from aetutor.runtime.tuning import tuned
 
@@ -18,5 +18,6 @@ __all__ = [
     "start",
     "stream",
     "to_unit",
+    "trim",
     "tuned",
 ]

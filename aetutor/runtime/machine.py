@@ -1,5 +1,6 @@
 """What this machine has: its device, the cores and the memory that a program may use, and pixels brought there."""
 
+import ctypes
 import math
 import os
 from functools import cache
@@ -64,6 +65,29 @@ def budget(*, cpu, gpu):
     taught in  : notebooks/02_dense_autoencoder.ipynb
     """
     return cpu if device().type == "cpu" else gpu
+
+
+def trim() -> None:
+    """Hands memory that is free again back to the system, where the system's allocator would keep it.
+
+    On Linux, tensors of some megabytes that come and go leave holes in the heap: after several trainings a process may
+    hold hundreds of megabytes that nothing uses, and Binder stops a kernel at 2 GB. Elsewhere nothing is done.
+
+    returns    : None
+    raises     : nothing
+    source     : malloc_trim(3), the GNU C library
+    taught in  : notebooks/03_convolutional_autoencoder.ipynb
+    """
+    if (give_back := getattr(_c_library(), "malloc_trim", None)) is not None:
+        give_back(0)
+
+
+@cache
+def _c_library():
+    try:
+        return ctypes.CDLL("libc.so.6")  # of glibc; another system, or musl, has none of this name
+    except OSError:
+        return None
 
 
 def to_unit(pixels: Tensor, *, where: torch.device | str | None = None) -> Tensor:

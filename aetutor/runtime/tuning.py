@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from aetutor.runtime.machine import cpus
+from aetutor.runtime.machine import cpus, trim
 
 
 @contextlib.contextmanager
 def tuned(where: torch.device | str, *, share: bool = True) -> Iterator[Callable[[], None]]:
-    """Inside the `with`, torch is set up to train small networks fast; afterwards it is as before.
+    """Inside the `with`, torch is set up to train small networks fast; afterwards it is as before, and memory trimmed.
 
     where      : device      that the training runs on
     share      : bool        leave other programs their cores; False: always the same number of threads, since sums that
@@ -40,6 +40,7 @@ def tuned(where: torch.device | str, *, share: bool = True) -> Iterator[Callable
         torch.set_num_threads(threads)
         torch.set_flush_denormal(False)
         torch.set_float32_matmul_precision(precision)
+        trim()
 
 
 class _Yielding:
