@@ -137,7 +137,7 @@ def test_the_sliders_are_named_span_the_surface_and_start_where_the_loss_is_not_
         it = widgets.two_weights(x @ torch.stack([torch.stack([cos, sin]), torch.stack([-sin, cos])]))
         now, smallest = said(it)
         assert now > 1.1 * smallest
-    assert [c.description for c in it.controls.values()] == [f"encoder and decoder weight {w}" for w in ("w₁", "w₂")]
+    assert [c.description for c in it.controls.values()] == [f"weight {w}" for w in ("w₁", "w₂")]
     for control in it.controls.values():
         assert isinstance(control, ipywidgets.FloatSlider) and (control.min, control.max) == (-1.5, 1.5)
         assert ((control.value - control.min) / control.step) % 1 == pytest.approx(0, abs=1e-9)  # on a stop

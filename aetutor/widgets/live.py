@@ -31,7 +31,9 @@ class Live:
         self._draw, self._reuse = draw, reuse
         still = self.draw()  # an error in the first picture is raised here, where the reader sees it
         self._last = still  # the picture that moves; those that draw() gives away are never changed
-        self.picture = ipywidgets.Image(value=still.png(), format="png")
+        # At its own size, or less in a narrow window: stretched to the cell's width, its letters would blur.
+        look = {"align_self": "flex-start", "max_width": "100%"}
+        self.picture = ipywidgets.Image(value=still.png(), format="png", layout=look)
         self.message = ipywidgets.HTML()
         for control in self.controls.values():
             control.observe(self._follow, names="value")

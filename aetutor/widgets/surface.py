@@ -42,7 +42,7 @@ def two_weights(x) -> Live:
         step = -_gradient(spread, w)
         return plots.loss_surface(grid, grid, loss, point=w, step=step, x=x, x_hat=x_hat, title=title, on=on)
 
-    names = ("encoder and decoder weight w₁", "encoder and decoder weight w₂")
+    names = ("weight w₁", "weight w₂")
     sliders = [slider(name, -FAR, FAR, start) for name, start in zip(names, START, strict=True)]
     for one in sliders:  # a longer name than most sliders have
         one.style.description_width, one.layout.width = "15em", "min(40em, 95%)"
