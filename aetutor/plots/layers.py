@@ -8,10 +8,8 @@ from matplotlib.collections import LineCollection, PolyCollection
 from aetutor.plots.picture import COLOURS, Picture, _array, _finish, _house, _paper
 
 LONGEST = 160  # pixels in a row; more would be narrower than the lines between them
-WIDTH, HEIGHT = (
-    7.4,
-    2.9,
-)  # inches, below the title: always the same, so that a picture that follows sliders stands still
+# Inches, below the title: always the same, so that a picture that follows sliders stands still.
+WIDTH, HEIGHT = 7.4, 2.9
 PITCH, SIDE, FLAT = 0.42, 0.34, 0.2  # inches: from one pixel to the next and a pixel, at most; its height, at least
 HEAD, FOOT = 0.3, 0.52  # inches for words above and below the rows
 CHOSEN, PLAIN, PAD = COLOURS[0], "#8a8a8a", "#666666"

@@ -9,7 +9,7 @@ from aetutor import plots
 from aetutor.widgets.live import Live
 
 CONVOLUTION, TRANSPOSED = "convolution", "transposed convolution"
-LOOK = {"style": {"description_width": "13em"}, "layout": {"width": "min(36em, 95%)"}}
+LOOK = {"style": {"description_width": "16em"}, "layout": {"width": "min(40em, 95%)"}}
 
 
 def layer_calculator(reach: Callable[..., Tensor]) -> Live:

@@ -44,8 +44,6 @@ def two_weights(x) -> Live:
 
     names = ("weight w₁", "weight w₂")
     sliders = [slider(name, -FAR, FAR, start) for name, start in zip(names, START, strict=True)]
-    for one in sliders:  # a longer name than most sliders have
-        one.style.description_width, one.layout.width = "15em", "min(40em, 95%)"
     return Live(draw, dict(zip(("first", "second"), sliders, strict=True)), reuse=True)
 
 
