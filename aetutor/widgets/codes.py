@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-import ipywidgets
 import numpy as np
 from torch import Tensor
 
 from aetutor import plots
-from aetutor.widgets.live import Live, slider
+from aetutor.widgets.live import Live, _whole, slider
 
 
 def map_explorer(decode: Callable[[Tensor], Tensor], z: Tensor, labels: Tensor | None = None) -> Live:
@@ -80,9 +79,7 @@ def code_explorer(encode, decode, x: Tensor, *, spread: Sequence[float] | Tensor
         alt = f"Image {image}, its reconstruction, and what its code decodes to after dragging."
         return plots.pictures({"": shown}, title=title, captions=list(rows), alt=alt, on=on)
 
-    choose = ipywidgets.IntSlider(
-        0, 0, len(x) - 1, description="image", style={"description_width": "11em"}, layout={"width": "min(36em, 95%)"}
-    )
+    choose = _whole("image", 0, len(x) - 1, 0)
     drags = {f"z{n}": slider(f"code number {n} (± σ)", -3, 3, 0) for n in which}
     return Live(draw, {"image": choose, **drags}, reuse=True)
 

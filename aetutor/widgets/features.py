@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from functools import lru_cache
 
-import ipywidgets
 from torch import Tensor, nn, stack
 
 from aetutor import plots
 from aetutor.widgets.codes import _decoded
-from aetutor.widgets.live import Live, slider
+from aetutor.widgets.live import Live, _whole, slider
 
 CAPTIONS = ("image", "feature map", "reconstruction", "with the map scaled")
 
@@ -70,16 +69,11 @@ def feature_explorer(features: Callable[[Tensor], Tensor], finish: Callable[[Ten
         )
 
     controls = {
-        "image": _choice("image", len(x)),
-        "feature": _choice("feature map number", seen(0)[0].shape[1]),
+        "image": _whole("image", 0, len(x) - 1, 0),
+        "feature": _whole("feature map number", 0, seen(0)[0].shape[1] - 1, 0),
         "strength": slider("strength (× the map)", 0, 2, 1),
     }
     return Live(draw, controls, reuse=True)
-
-
-def _choice(label: str, count: int) -> ipywidgets.IntSlider:
-    look = {"style": {"description_width": "11em"}, "layout": {"width": "min(36em, 95%)"}}
-    return ipywidgets.IntSlider(0, 0, count - 1, description=label, **look)
 
 
 def _enlarged(feature: Tensor, shape: tuple[int, int, int]) -> Tensor:

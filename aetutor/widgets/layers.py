@@ -6,10 +6,10 @@ import ipywidgets
 from torch import Tensor
 
 from aetutor import plots
-from aetutor.widgets.live import Live
+from aetutor.widgets.live import Live, _whole
 
 CONVOLUTION, TRANSPOSED = "convolution", "transposed convolution"
-LOOK = {"style": {"description_width": "16em"}, "layout": {"width": "min(40em, 95%)"}}
+ROOM = "16em"  # for the longest label
 
 
 def layer_calculator(reach: Callable[..., Tensor]) -> Live:
@@ -39,15 +39,16 @@ def layer_calculator(reach: Callable[..., Tensor]) -> Live:
         return plots.connections(drawn, title=title, padding=pads, output=min(output, count - 1))
 
     numbers = {
-        "size": _whole("input pixels", 1, 32, 12),
-        "kernel": _whole("kernel", 1, 7, 4),
-        "stride": _whole("stride", 1, 4, 2),
-        "padding": _whole("padding", 0, 3, 1),
-        "output_padding": _whole("output padding (transposed)", 0, 3, 0),
-        "dilation": _whole("dilation", 1, 3, 1),
+        "size": _whole("input pixels", 1, 32, 12, room=ROOM),
+        "kernel": _whole("kernel", 1, 7, 4, room=ROOM),
+        "stride": _whole("stride", 1, 4, 2, room=ROOM),
+        "padding": _whole("padding", 0, 3, 1, room=ROOM),
+        "output_padding": _whole("output padding (transposed)", 0, 3, 0, room=ROOM),
+        "dilation": _whole("dilation", 1, 3, 1, room=ROOM),
     }
-    layer = ipywidgets.Dropdown(options=[CONVOLUTION, TRANSPOSED], value=CONVOLUTION, description="layer", **LOOK)
-    output = _whole("output pixel", 0, 0, 0)
+    look = {"style": {"description_width": ROOM}, "layout": {"width": "min(40em, 95%)"}}
+    layer = ipywidgets.Dropdown(options=[CONVOLUTION, TRANSPOSED], value=CONVOLUTION, description="layer", **look)
+    output = _whole("output pixel", 0, 0, 0, room=ROOM)
     settings = {"layer": layer, **numbers}
 
     def follow(_change=None) -> None:
@@ -62,10 +63,6 @@ def layer_calculator(reach: Callable[..., Tensor]) -> Live:
     follow()
     output.value = (output.max + 1) // 2
     return Live(draw, {**settings, "output": output})
-
-
-def _whole(label: str, low: int, high: int, value: int) -> ipywidgets.IntSlider:
-    return ipywidgets.IntSlider(value, low, high, description=label, **LOOK)
 
 
 def _formula(layer, size, kernel, stride, padding, output_padding, dilation) -> str:

@@ -93,3 +93,9 @@ def slider(label: str, low: float, high: float, value: float) -> ipywidgets.Floa
         style={"description_width": "11em"},
         layout={"width": "min(36em, 95%)"},
     )
+
+
+def _whole(label: str, low: int, high: int, value: int, *, room: str = "11em") -> ipywidgets.IntSlider:
+    """A slider over whole numbers that looks like `slider`; `room` is for its label."""
+    look = {"style": {"description_width": room}, "layout": {"width": "min(40em, 95%)"}}
+    return ipywidgets.IntSlider(value, low, high, description=label, **look)
