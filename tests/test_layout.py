@@ -202,7 +202,7 @@ def parameters(value) -> dict[str, object]:
     if inspect.isclass(value) and "__init__" not in vars(value):
         return {}
     signature = inspect.signature(value.__init__ if inspect.isclass(value) else value)
-    return {name: p.annotation for name, p in signature.parameters.items() if name != "self"}
+    return {name: p.annotation for name, p in signature.parameters.items() if name not in ("self", "cls")}
 
 
 def errors(value) -> list[str]:
