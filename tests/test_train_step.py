@@ -18,7 +18,7 @@ from aetutor import runtime, train
 from aetutor.models import ConvAutoencoder, DenseAutoencoder
 from aetutor.train import loop, source
 from aetutor.train.checkpoint import Checkpoint
-from aetutor.train.objective import Lesson
+from aetutor.train.players import Player, players
 from aetutor.train.run import Run
 from aetutor.train.step import FusedAdam, Recorded, Step, adam, host_randomness
 
@@ -112,7 +112,7 @@ def test_if_not_even_one_image_fits_the_error_is_passed_on_and_the_model_is_as_i
 def test_in_a_team_the_error_is_passed_on_since_the_others_would_wait(tiny):
     model = network()
     pixels = source.Resident(tiny.train, CPU)
-    one = Step(Lesson(model, Small(3)), pixels.take, adam(model.parameters(), 1e-3, CPU), torch.float32, size=2)
+    one = Step(players(model, Small(3), 1e-3, CPU), pixels.take, torch.float32, size=2)
     with pytest.raises(torch.cuda.OutOfMemoryError):
         one(torch.arange(4), 1e-3, 8)
     assert same(model, network())
@@ -133,7 +133,7 @@ def test_images_are_counted_where_many_networks_share_a_step():
 
     pixels, index = source.Resident(spots(12), CPU), torch.stack([torch.arange(10), torch.arange(10).flip(0) + 2])
     many = Many()
-    one = Step(many, pixels.take, adam(many.parameters(), 0.1, CPU), torch.float32)
+    one = Step([Player(many, adam(many.parameters(), 0.1, CPU))], pixels.take, torch.float32)
     with pytest.warns(UserWarning) as caught:
         total = one(index, 0.1, 10)
     assert [str(warning.message)[:9] for warning in caught] == ["10 images", "5 images "]
@@ -321,7 +321,7 @@ def test_images_that_cannot_be_read_are_missing_from_means_and_nothing_else(tiny
 def test_a_batch_of_no_image_moves_no_weight(tiny):
     model = network()
     pixels = source.Streamed(Streamed(tiny.train), CPU)
-    one = Step(Lesson(model, train.reconstruct), pixels.take, adam(model.parameters(), 0.01, CPU), torch.float32)
+    one = Step(players(model, train.reconstruct, 0.01, CPU), pixels.take, torch.float32)
     one(tiny.train[:5], 0.01, 5)  # now Adam's averages would move the weights on their own
     before = [weight.clone() for weight in model.parameters()]
     assert one(tiny.train[:0], 0.01, 5) == 0
@@ -408,14 +408,14 @@ class Pretence:
                 pretence.replays += 1
                 self.total.copy_(move(*self.given))
 
-        def moved(one, given, whole):
+        def moved(one, given, whole, totals=None):
             if self.recording is None:
                 self.moves += 1
-                return move(one, given, whole)
+                return move(one, given, whole, totals)
             if self.refuse:
                 raise self.refuse.pop(0)
-            assert all(weight.grad is None for weight in one.lesson.parameters())
-            self.recording.given, self.recording.total = (one, given, whole), torch.zeros(())
+            assert all(weight.grad is None for weight in one.players[0].lesson.parameters())
+            self.recording.given, self.recording.total = (one, given, whole), torch.zeros(len(one.players)).squeeze()
             return self.recording.total
 
         @contextlib.contextmanager
@@ -542,6 +542,56 @@ def test_too_little_memory_and_recording_go_together(tiny, monkeypatch):
     assert history.valid == pytest.approx(expected.valid, rel=1e-4)
 
 
+class Pair(nn.Module):
+    """An autoencoder and a critic of its codes, which pull at the encoder in turn."""
+
+    def __init__(self):
+        super().__init__()
+        self.autoencoder, self.critic = network(), nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 1))
+
+
+def tell(model, x):
+    drawn, z = torch.randn(len(x), 3, device=x.device), model.autoencoder.encode(x)
+    return (nn.functional.softplus(-model.critic(drawn)) + nn.functional.softplus(model.critic(z))).squeeze(1)
+
+
+TURNS = {
+    "autoencoder": lambda model, x: train.reconstruct(model.autoencoder, x),
+    "critic": tell,
+    "autoencoder.encoder": lambda model, x: nn.functional.softplus(-model.critic(model.autoencoder.encode(x))).squeeze(
+        1
+    ),
+}
+
+
+def pair():
+    with runtime.seeded("weights"):
+        return Pair()
+
+
+@pretended
+@pytest.mark.parametrize("batch", [100, 128], ids=["batches that divide", "a last batch of 88"])
+def test_all_turns_of_a_step_are_recorded_as_one(tiny, batch, monkeypatch):
+    codes = {"critic": lambda model, x: (model.critic(model.autoencoder.encode(x)) ** 2).squeeze(1)}
+    ours, theirs, how = pair(), pair(), {"epochs": 3, "batch": batch, "objective": TURNS | codes}  # draws nothing
+    expected = fit(theirs, tiny, **how)
+    pretence = Pretence(monkeypatch)
+    history = fit(ours, tiny, **how)
+    assert (len(pretence.graphs), pretence.replays) == (1, 3 * (600 // batch) - 3)
+    assert scores(history) == scores(expected) and history.players == expected.players and same(ours, theirs)
+
+
+@pretended
+def test_a_recording_that_fails_within_a_turn_leaves_no_turn_out(tiny, monkeypatch):
+    codes = {"critic": lambda model, x: (model.critic(model.autoencoder.encode(x)) ** 2).squeeze(1)}
+    ours, theirs, how = pair(), pair(), {"epochs": 2, "batch": 100, "objective": TURNS | codes}
+    expected = fit(theirs, tiny, **how)
+    pretence = Pretence(monkeypatch, [RuntimeError("operation not permitted when stream is capturing")])
+    with pytest.warns(UserWarning, match="cannot be recorded"):
+        history = fit(ours, tiny, **how)
+    assert pretence.replays == 0 and scores(history) == scores(expected) and same(ours, theirs)
+
+
 # --- Recording, on a GPU --------------------------------------------------------------------------------------
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
@@ -590,6 +640,34 @@ def test_on_a_gpu_recorded_and_plain_steps_train_equally_well(tiny, batch, preci
         assert history.best.valid == pytest.approx(expected.best.valid, rel=close)
         assert history.train == pytest.approx(expected.train, rel=0.05)
         assert {weight.device.type for weight in ours.parameters()} == {"cuda"} and not ours.training
+
+
+@gpu
+@pytest.mark.parametrize("batch", [50, 128], ids=["batches that divide", "a last batch of 88"])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16], ids=str)
+def test_on_a_gpu_players_recorded_train_as_players_step_by_step(tiny, batch, precision, recordings):
+    how = {"epochs": 20, "batch": batch, "lr": 0.003, "precision": precision, "objective": TURNS}
+    ours, theirs = pair(), pair()
+    expected = on_gpu(theirs, tiny, **how, record=False)
+    assert recordings == []
+    history = on_gpu(ours, tiny, **how)
+    assert recordings == [True] and list(history.players) == list(TURNS)
+    for name, losses in history.players.items():
+        assert losses == pytest.approx(expected.players[name], rel=0.1)
+    assert all(weight.requires_grad and weight.device.type == "cuda" for weight in ours.parameters())
+
+
+@gpu
+def test_on_a_gpu_the_rates_of_all_players_are_written_at_every_replay(tiny, recordings):
+    """At a rate that changes nothing, each player's mean is that of the weights it began with, epoch after epoch."""
+    codes = {"critic": lambda model, x: (model.critic(model.autoencoder.encode(x)) ** 2).squeeze(1)}
+    model, how = pair(), {"epochs": 4, "batch": 50, "precision": torch.float32}
+    history = on_gpu(model, tiny, **how, lr=1e-12, objective=TURNS | codes)
+    for losses in history.players.values():
+        assert losses == pytest.approx([losses[0]] * 4, rel=2e-3)
+    for before, after in zip(pair().parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(after.cpu(), before, rtol=1e-5, atol=1e-6)
+    assert recordings == [True]
 
 
 @gpu

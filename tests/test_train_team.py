@@ -79,6 +79,10 @@ def past(model, x):
     return (-model.w if torch.is_grad_enabled() else (model.w - 0.25) ** 2).expand(len(x))
 
 
+def near(model):
+    return (model.w - 0.1) ** 2
+
+
 def frozen():
     model = DenseAutoencoder(3, hidden=(16,), shape=(1, 8, 8))
     model.encoder.requires_grad_(False)
@@ -109,6 +113,12 @@ CASES = {
     "frozen": ("frozen", 49, 20, {"batch": 16}),
     "streamed": ("dense", 49, 20, {"batch": 16}),
     "patience": ("walker", 49, 20, {"batch": 7, "lr": 0.01, "epochs": 12, "patience": 1, "objective": past}),
+    "score": (
+        "walker",
+        49,
+        20,
+        {"batch": 7, "lr": 0.01, "epochs": 12, "patience": 2, "objective": past, "score": near},
+    ),
     "threshold": ("walker", 49, 20, {"batch": 7, "lr": 0.01, "epochs": 12, "threshold": 0.03, "objective": past}),
 }
 

@@ -1,22 +1,25 @@
 """`fit`, the one training loop of the course."""
 
 import math
-import numbers
 import os
 import time
+from collections.abc import Mapping
 
 import torch
 from torch import nn
 
 from aetutor import runtime
+from aetutor.train.arguments import check_kinds, check_numbers, check_score
 from aetutor.train.checkpoint import Checkpoint, settings
-from aetutor.train.history import History
-from aetutor.train.objective import Lesson, Objective, reconstruct, unit
+from aetutor.train.history import History, latest
+from aetutor.train.objective import Objective, reconstruct, unit
+from aetutor.train.players import players, title
 from aetutor.train.run import Run
 from aetutor.train.schedule import warmup_cosine
 from aetutor.train.source import Resident, Streamed, source
-from aetutor.train.step import Recorded, Step, adam
+from aetutor.train.step import Recorded, Step
 from aetutor.train.team import Team
+from aetutor.train.validation import Score, score_name, validate
 
 FEW = 100  # steps: below that, most networks have not learnt what they could
 
@@ -26,7 +29,8 @@ def fit(
     images,
     *,
     epochs: int = 5,
-    objective: Objective = reconstruct,
+    objective: Objective | Mapping[str, Objective] = reconstruct,
+    score: Score | None = None,
     batch: int = 128,
     lr: float = 4e-3,
     patience: int | None = None,
@@ -42,17 +46,27 @@ def fit(
 
     The learning rate rises over the first tenth of the steps and then falls along half a cosine to zero.
 
+    Players (of a GAN, in notebook 06) take turns: with objective={"critic": judge, "decoder": fool}, each batch first
+    moves the weights of model.critic by judge alone, then those of model.decoder by fool, through the critic that has
+    moved. Each player has Adam's averages of its own, also of weights that two of them share. The sum of what they
+    want says of no epoch that it is better: without a score, the weights of the last epoch are kept.
+
     On a CUDA GPU, the step is recorded once and replayed. What the objective draws from torch on the GPU is drawn anew
     each time; what it computes in Python (a counter of its own, say) is not: give record=False then.
 
     model      : nn.Module   trained in place; ends on `device`, in eval mode
     images     : ImageSet    or anything with uint8 .train and .valid: tensors (N, C, H, W), or data.Files
     epochs     : int         rounds through the training images, at least 1
-    objective  : (model, x) -> (B,)  what to minimise, one number per image; x is float (B, C, H, W) in [0, 1]
+    objective  : (model, x) -> (B,)  what to minimise, one number per image; x is float (B, C, H, W) in [0, 1]. Or
+                             players that take turns, in order: {part: (model, x) -> (B,)}, where part names a submodule
+                             such as "encoder", and its weights alone are moved
+    score      : model -> number  what to judge each epoch by, in place of the objective on the validation images;
+                             lower is better. Called in eval mode, without gradients. None: the objective
     batch      : int         images per step, of all processes together; an epoch's last step takes what is left
     lr         : float       AdamW's peak learning rate
-    patience   : int         stop after this many epochs in a row without a better validation objective; None: never
-    threshold  : float       stop as soon as the validation objective per image is this low; None: never
+    patience   : int         stop after this many epochs in a row without a better validation objective, or score;
+                             None: never
+    threshold  : float       stop as soon as the validation objective per image, or the score, is this low; None: never
     seed       : int         number of the random streams that shuffle and that the objective draws from
     checkpoint : folder      where to keep what is needed to go on after a stop, written about once a second, less
                              often for large networks; if it is there, this call goes on from it. On the same CPU the
@@ -61,32 +75,45 @@ def fit(
     record     : bool        on a CUDA GPU, record the step as a graph
     device     : device      where to train; by default the fastest there is
     progress   : bool        show a bar
-    returns    : History     one row per epoch: train, valid, seconds
-    raises     : ValueError  if an argument is out of range, a split is empty, there are no weights to train, or the
-                             objective gives no (B,) that depends on them
-    raises     : TypeError   if the model is no network, the objective no function that gives a tensor, or the images
-                             no set of uint8 tensors or files
+    returns    : History     one row per epoch: train, valid, seconds; of players, what each of them came to
+    raises     : ValueError  if an argument is out of range, a split is empty, there are no weights to train, the
+                             objective gives no (B,) that depends on them, a player is no part of the model, players
+                             are to stop early without a score, or to train in several processes
+    raises     : TypeError   if the model is no network, the objective no function that gives a tensor, the score none
+                             that gives a number, or the images no set of uint8 tensors or files
     raises     : TrainingDiverged  if the loss is no longer finite; the best weights so far are loaded
     raises     : CheckpointError   if the checkpoint is damaged, belongs to another training, or cannot be written
-    source     : Loshchilov & Hutter 2019, arXiv:1711.05101 (AdamW) and 2017, arXiv:1608.03983 (cosine)
+    source     : Loshchilov & Hutter 2019, arXiv:1711.05101 (AdamW) and 2017, arXiv:1608.03983 (cosine); Goodfellow
+                             et al. 2014, arXiv:1406.2661, algorithm 1 (turns)
     taught in  : notebooks/02_dense_autoencoder.ipynb
     """
     check_numbers(epochs=epochs, batch=batch, lr=lr, patience=patience, threshold=threshold, seed=seed)
     check_kinds(model, images, objective)
+    check_score(score, objective, patience=patience, threshold=threshold)
     epochs, batch = int(epochs), int(batch)  # NumPy's whole numbers will do, but not for torch's split
     where, team = runtime.device(device), Team()
+    if isinstance(objective, Mapping) and team.size > 1:
+        raise ValueError(
+            f"objective is a mapping of players, in a team of {team.size} processes; expected one process: players that"
+            " take turns train in one alone"
+        )
     train, valid = sources(images, where)
     model.to(where)
     precision = precision_for(precision, model, where)
     _lay_out(model, where, precision)
     steps = math.ceil(len(train) / batch)
     rates = warmup_cosine(epochs * steps, lr)
-    optimiser, lesson = adam(model.parameters(), lr, where), Lesson(model, objective)
-    step = Step(team.engine(lesson, train), train.take, optimiser, precision, team.size)
+    movers = players(model, objective, lr, where)
+    lessons = [player.lesson for player in movers]
+    for player in movers:
+        player.lesson = team.engine(player.lesson, train)
+    step = Step(movers, train.take, precision, team.size)
     if record and recordable(train, where) and team.size == 1:
         step = Recorded(step, torch.zeros(batch, dtype=torch.int64, device=where))
     shuffler = runtime.stream("batches", seed)
-    run, keeper = Run(model, optimiser, rates, steps, unit(objective)), None
+    named = {player.name: [] for player in movers if player.name}
+    history = History(unit=unit(objective), players=named, score=score_name(score))
+    run, keeper = Run(model, movers, rates, steps, history), None
 
     with (
         runtime.tuned(where, share=checkpoint is None) as yield_cores,
@@ -95,7 +122,7 @@ def fit(
     ):
         if checkpoint is not None:
             said = {"epochs": epochs, "batch": batch, "lr": lr, "patience": patience, "threshold": threshold}
-            said |= {"seed": seed, "objective": getattr(objective, "__qualname__", type(objective).__name__)}
+            said |= {"seed": seed, "objective": title(objective), "score": None if score is None else title(score)}
             said |= {"precision": str(precision), "device": where.type, "processes": team.size}
             keeper = Checkpoint(checkpoint, settings(model, images.train, images.valid, **said))
             keeper.open(run, team)
@@ -115,19 +142,19 @@ def fit(
                     if keeper and keeper.due() and team.size == 1:
                         run.seconds = time.perf_counter() - start
                         keeper.save(run, team)
-                score = _score(lesson, valid, team, seed)
-                row = run.end_epoch(score, time.perf_counter() - start, team)
-                shown.set_postfix_str(f"train {row.train:.4g}, valid {row.valid:.4g} {run.history.unit}")
+                judged = validate(model, lessons, valid, score=score, team=team, seed=seed)
+                run.end_epoch(judged, time.perf_counter() - start, team)
+                shown.set_postfix_str(latest(history))
                 run.stopped = _verdict(run, epochs, patience, threshold)
                 if keeper and (keeper.due() or run.stopped or team.size > 1):
                     keeper.save(run, team)
-            run.history.stopped = run.stopped
+            history.stopped = run.stopped
         except KeyboardInterrupt:  # the notebook's stop button: hand back what has been reached
-            run.history.stopped = f"interrupted in epoch {run.epoch}"
+            history.stopped = f"interrupted in epoch {run.epoch}"
         finally:
             model.load_state_dict(run.best)
             model.to(memory_format=torch.contiguous_format).eval()
-    return run.history
+    return history
 
 
 # --- Parts, some of which fit_many uses too -----------------------------------------------------------------------
@@ -135,34 +162,17 @@ def fit(
 
 def _verdict(run: Run, epochs: int, patience: int | None, threshold: float | None) -> str:
     # Why training ends here, or "" if it goes on.
-    row, best = run.history.rows[-1], run.history.best
+    row, best, judge = run.history.rows[-1], run.history.best, run.history.score or "validation"
     if threshold is not None and row.valid <= threshold:
-        return f"validation reached the threshold of {threshold:g} after epoch {row.epoch}"
+        return f"{judge} reached the threshold of {threshold:g} after epoch {row.epoch}"
     if patience is not None and row.epoch - best.epoch >= patience:
-        return f"no better on validation for {patience} epochs, after epoch {row.epoch}"
+        return f"no better on {judge} for {patience} epochs, after epoch {row.epoch}"
     return all_done(epochs, run.steps) if row.epoch == epochs else ""
 
 
 def all_done(epochs: int, steps: int) -> str:
     hint = f", but only {epochs * steps} steps: take a smaller batch or more epochs" if epochs * steps < FEW else ""
     return f"all {epochs} epochs done{hint}"
-
-
-def _score(lesson: Lesson, valid: Resident | Streamed, team: Team, seed: int) -> float:
-    lesson.eval()
-    team.agree(lesson)
-    at_once = max(1, min(250, 2**24 // math.prod(valid.shape)))  # of large images fewer, for memory's sake
-    parts = torch.arange(len(valid), device=valid.home).split(at_once)[team.rank :: team.size]
-    total, seen = torch.zeros((), device=valid.where), 0
-    # The same random numbers every time, or a noisy objective would make epochs better and worse by luck.
-    with torch.no_grad(), runtime.seeded("validation", seed):
-        for given in valid.batches(parts):
-            total += lesson(valid.take(given)).sum()
-            seen += len(given)
-    total, seen = team.sum(torch.stack([total, total.new_tensor(seen)])).tolist()
-    if not seen:
-        raise ValueError("not one of the validation images could be read; see images.valid.unreadable")
-    return total / seen
 
 
 def sources(images, where: torch.device) -> tuple[Resident | Streamed, Resident | Streamed]:
@@ -191,35 +201,6 @@ def _lay_out(model: nn.Module, where: torch.device, precision: torch.dtype) -> N
     sides = {weight.dim() for weight in model.parameters()}
     if 4 in sides and max(sides) == 4 and (where.type == "cpu" or precision == torch.bfloat16):
         model.to(memory_format=torch.channels_last)
-
-
-def check_kinds(model: nn.Module, images, objective: Objective) -> None:
-    if not isinstance(model, nn.Module):
-        found = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
-        raise TypeError(f"model is {found}; expected a network (nn.Module) such as models.DenseAutoencoder(code=32)")
-    if not any(weight.requires_grad for weight in model.parameters()):
-        raise ValueError(f"model, {type(model).__name__}, has no weights to train: none that requires a gradient")
-    if not (hasattr(images, "train") and hasattr(images, "valid")):
-        raise TypeError(
-            f"fit takes an ImageSet with .train and .valid, got {type(images).__name__}: data.load or data.from_arrays"
-            " makes one"
-        )
-    if not callable(objective):
-        raise TypeError(f"objective is {objective!r}; expected a function of (model, x) that gives a number per image")
-
-
-def check_numbers(*, epochs, batch, lr, patience=None, threshold=None, seed=0) -> None:
-    if not isinstance(seed, numbers.Integral) or isinstance(seed, bool):
-        raise ValueError(f"seed is {seed!r}; expected a whole number such as 0")
-    for name, value in [("epochs", epochs), ("batch", batch), ("patience", patience)]:
-        if value is None and name == "patience":
-            continue
-        if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{name} is {value!r}; expected a whole number of 1 or more")
-    if not (isinstance(lr, (int, float)) and 0 < lr < math.inf):
-        raise ValueError(f"lr is {lr!r}; expected a positive number such as 0.004")
-    if threshold is not None and not (isinstance(threshold, (int, float)) and not math.isnan(threshold)):
-        raise ValueError(f"threshold is {threshold!r}; expected a number in the objective's unit, or None")
 
 
 def bar(epochs: int, progress: bool):

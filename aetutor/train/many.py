@@ -5,15 +5,17 @@ import math
 import numbers
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from aetutor import runtime
+from aetutor.train.arguments import check_kinds, check_numbers
 from aetutor.train.history import History, Row
-from aetutor.train.loop import all_done, bar, check_kinds, check_numbers, precision_for, recordable, sources
+from aetutor.train.loop import all_done, bar, precision_for, recordable, sources
 from aetutor.train.objective import Objective, reconstruct, unit
+from aetutor.train.players import Player
 from aetutor.train.schedule import warmup_cosine
 from aetutor.train.source import Resident
 from aetutor.train.stack import Paced, Stack
@@ -57,13 +59,19 @@ def fit_many(
     progress   : bool        show a bar
     returns    : list of History  one for each model; where one diverged, its `stopped` says so, and the others go on
     raises     : ValueError  if an argument is out of range, or the models are not of one kind
-    raises     : TypeError   if models is no sequence of networks, or images holds no tensors
+    raises     : TypeError   if models is no sequence of networks, images holds no tensors, or the objective is a
+                             mapping: players take turns in `fit` alone
     source     : torch.func.stack_module_state and vmap, PyTorch documentation, Model ensembling
     taught in  : notebooks/02_dense_autoencoder.ipynb
     """
     models = list(models) if isinstance(models, Sequence | nn.ModuleList) else models
     if not isinstance(models, list) or not models:
         raise TypeError(f"models is {type(models).__name__}; expected a list of at least one network")
+    if isinstance(objective, Mapping):
+        raise TypeError(
+            "objective is a mapping of players; fit_many takes one (model, x) -> (B,) for all weights of a network:"
+            " train players that take turns with fit"
+        )
     count = len(models)
     lrs, seeds = _each("lr", lr, count), _each("seed", seed, count)
     for one_lr, one_seed in zip(lrs, seeds, strict=True):
@@ -84,7 +92,7 @@ def fit_many(
     rates = warmup_cosine(epochs * steps, peak)
     optimiser = Paced(adam(stack.parameters(), peak, where), shares)
     one = precision_for(precision, models[0], where)
-    step = Step(stack, train.take, optimiser, one)
+    step = Step([Player(stack, optimiser)], train.take, one)
     shared = len(set(seeds)) == 1 and not folds  # then every model gets the same batch, gathered once
     shufflers = [runtime.stream("batches", one) for one in (seeds[:1] if shared else seeds)]
     if record and recordable(train, where):

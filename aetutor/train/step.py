@@ -4,31 +4,32 @@ import contextlib
 import math
 import random
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 class Step:
-    """Batch in, weights moved, sum of the batch's losses out.
+    """Batch in, weights moved, sum of the batch's losses out: () of one player, (P,) of P that take turns.
 
-    `take` makes images (B, C, H, W) of what the source hands out, `lesson` makes losses (B,) of them. `whole` is the
-    number of images in the batch, of which a team of `size` processes takes a share each.
+    `take` makes images (B, C, H, W) of what the source hands out, a player's `lesson` makes losses (B,) of them.
+    `whole` is the number of images in the batch, of which a team of `size` processes takes a share each.
     """
 
-    def __init__(self, lesson: nn.Module, take: Callable[[Tensor], Tensor], optimiser, precision: torch.dtype, size=1):
-        self.lesson, self.take, self.optimiser, self.size = lesson, take, optimiser, size
-        low, where = precision != torch.float32, next(lesson.parameters()).device.type
+    def __init__(self, players: Sequence, take: Callable[[Tensor], Tensor], precision: torch.dtype, size=1):
+        self.players, self.take, self.size = players, take, size
+        low, where = precision != torch.float32, next(players[0].lesson.parameters()).device.type
         self.precision = torch.autocast(where, precision) if low else contextlib.nullcontext()
         self.micro = None  # images at once, if the whole batch does not fit in the GPU's memory
 
     def __call__(self, given: Tensor, rate: float, whole: int) -> Tensor:
-        set_rate(self.optimiser, rate)
+        self.set_rate(rate)
+        totals = []  # of the turns taken: an attempt that runs out of memory in a later one does not undo them
         while True:
             try:
-                return self.move(given, whole)
+                return self.move(given, whole, totals)
             except torch.cuda.OutOfMemoryError:
                 at_once = min(self.micro or whole, whole)  # images
                 if at_once == 1 or self.size > 1:  # in a team, the others would wait for the first attempt for ever
@@ -42,26 +43,43 @@ class Step:
                 stacklevel=3,
             )
 
-    def move(self, given: Tensor, whole: int) -> Tensor:
+    def set_rate(self, rate: float) -> None:
+        for player in self.players:
+            set_rate(player.optimiser, rate)
+
+    def zero_grad(self) -> None:
+        for player in self.players:
+            player.optimiser.zero_grad(set_to_none=True)
+
+    def move(self, given: Tensor, whole: int, totals: list[Tensor] | None = None) -> Tensor:
         x = self.take(given)  # (B, C, H, W)
-        self.optimiser.zero_grad(set_to_none=True)
+        totals = [] if totals is None else totals
         # The team's engine takes the mean over processes, so that each has to divide by the mean share of the batch.
         images = x.shape[-4]
         if images == 0 and self.size == 1:  # files that cannot be read
             return torch.zeros((), device=x.device)
-        count, sums = whole / self.size if self.size > 1 else images, []
-        for part in x.split(self.micro, dim=-4) if self.micro else (x,):
-            with self.precision:
-                loss = self.lesson(part)  # (B,), or (M, B) for fit_many's M networks
-            if not loss.requires_grad:
-                raise ValueError(
-                    "the objective's result does not depend on the model's weights; call the model that it is given,"
-                    " without .detach(), .item(), .numpy() or torch.no_grad()"
-                )
-            loss.backward(torch.full_like(loss, 1 / count))  # of the mean over the batch
-            sums.append(loss.detach().sum(-1))
-        self.optimiser.step()
-        return sum(sums[1:], sums[0])  # on the device: reading it here would stall a GPU at every step
+        count = whole / self.size if self.size > 1 else images
+        for player in self.players[len(totals) :]:
+            totals.append(self.turn(player, x, count))
+        # On the device: reading it here would stall a GPU at every step.
+        return totals[0] if len(totals) == 1 else torch.stack(totals)
+
+    def turn(self, player, x: Tensor, count: float) -> Tensor:
+        player.optimiser.zero_grad(set_to_none=True)  # what another left on weights that both move, too
+        player.hold(others=True)
+        try:
+            sums = []
+            for part in x.split(self.micro, dim=-4) if self.micro else (x,):
+                with self.precision:
+                    loss = player.lesson(part)  # (B,), or (M, B) for fit_many's M networks
+                if not loss.requires_grad:
+                    raise ValueError(player.unreached)
+                loss.backward(torch.full_like(loss, 1 / count))  # of the mean over the batch
+                sums.append(loss.detach().sum(-1))
+        finally:
+            player.hold(others=False)
+        player.optimiser.step()
+        return sum(sums[1:], sums[0])
 
 
 class Recorded:
@@ -74,7 +92,7 @@ class Recorded:
 
     eager = 3  # steps before recording: libraries set themselves up, and the optimiser makes its averages
 
-    def __init__(self, step: Callable, batch: Tensor):
+    def __init__(self, step: Step, batch: Tensor):
         self.step, self.index = step, torch.empty_like(batch)
         self.taken, self.graph, self.aside = 0, None, torch.cuda.Stream(batch.device)
 
@@ -87,7 +105,7 @@ class Recorded:
             if not self.record(whole):
                 return self.step(given, rate, whole)
         self.index.copy_(given)
-        set_rate(self.step.optimiser, rate)
+        self.step.set_rate(rate)
         self.graph.replay()
         return self.total
 
@@ -103,9 +121,9 @@ class Recorded:
         return total
 
     def record(self, whole: int) -> bool:
-        graph, optimiser = torch.cuda.CUDAGraph(), self.step.optimiser
+        graph = torch.cuda.CUDAGraph()
         torch.cuda.synchronize()
-        optimiser.zero_grad(set_to_none=True)  # so that the gradients are made in the graph's own memory
+        self.step.zero_grad()  # so that the gradients are made in the graph's own memory
         generator = torch.cuda.default_generators[torch.cuda.current_device()]
         unrecorded = generator.clone_state()
         try:
