@@ -74,6 +74,48 @@ def block(x: Tensor, *, size: int, generator: torch.Generator | None = None) -> 
     return x * ~inside
 
 
+def lines(x: Tensor, *, count: int, generator: torch.Generator | None = None) -> Tensor:
+    """Sets whole rows of each image to 0, drawn for each image.
+
+    x          : (B, C, H, W)  float, intensity in [0, 1]
+    count      : int           rows lost, 0…H
+    generator  : torch.Generator on x's device, or None for torch's global one
+    returns    : (B, C, H, W)  like x
+    raises     : ValueError    if count is outside 0…H or x is not floating
+    source     : this course
+    taught in  : notebooks/04_denoising_and_generation.ipynb
+    """
+    _check("lines", x)
+    if not 0 <= count <= x.shape[2]:
+        raise ValueError(f"lines: count is {count}; expected 0…{x.shape[2]} for images of {x.shape[2]} rows")
+    # The rows with the smallest of as many draws as there are rows: exactly `count`, none twice.
+    order = torch.rand(x.shape[:1] + x.shape[2:3], generator=generator, device=x.device).argsort(1)  # (B, H)
+    return x * (order.argsort(1) >= count)[:, None, :, None]
+
+
+def half(x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    """Sets one half of each image to 0: left, right, upper or lower, drawn for each image.
+
+    Of an odd number of rows or columns, the middle one stays.
+
+    x          : (B, C, H, W)  float, intensity in [0, 1]
+    generator  : torch.Generator on x's device, or None for torch's global one
+    returns    : (B, C, H, W)  like x
+    raises     : ValueError    if x is not floating
+    source     : this course
+    taught in  : notebooks/04_denoising_and_generation.ipynb
+    """
+    _check("half", x)
+    count, _, height, width = x.shape
+    side = torch.randint(4, (count, 1, 1, 1), generator=generator, device=x.device)
+    row = torch.arange(height, device=x.device).view(1, 1, -1, 1)
+    column = torch.arange(width, device=x.device).view(1, 1, 1, -1)
+    left, upper = column < width // 2, row < height // 2
+    right, lower = column >= width - width // 2, row >= height - height // 2
+    lost = torch.where(side == 0, left, torch.where(side == 1, right, torch.where(side == 2, upper, lower)))
+    return x * ~lost
+
+
 def _check(name: str, x: Tensor) -> None:
     if x.dim() != 4 or not x.is_floating_point():
         raise ValueError(f"{name}: expected float images (B, C, H, W) in [0, 1], got {x.dtype} {tuple(x.shape)}")

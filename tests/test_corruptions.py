@@ -1,5 +1,6 @@
 """What `aetutor.corruptions` promises: the damage that is named, in the amount that is named, to a copy."""
 
+import itertools
 import math
 
 import pytest
@@ -12,6 +13,8 @@ CASES = {
     "salt_and_pepper": (corruptions.salt_and_pepper, {"share": 0.3}),
     "masking": (corruptions.masking, {"share": 0.3}),
     "block": (corruptions.block, {"size": 3}),
+    "lines": (corruptions.lines, {"count": 3}),
+    "half": (corruptions.half, {}),
 }
 every = pytest.mark.parametrize(("corrupt", "how"), CASES.values(), ids=CASES.keys())
 shared = pytest.mark.parametrize("corrupt", [corruptions.salt_and_pepper, corruptions.masking])
@@ -150,6 +153,67 @@ def test_block_falls_on_every_place_about_equally_often():
     assert sum((n - expected) ** 2 / expected for n in counts.values()) < 40  # χ² with 11 degrees; p ≈ 4e-5
 
 
+@pytest.mark.parametrize("count", [0, 1, 5, 6])
+def test_lines_clears_that_many_whole_rows_of_every_image_and_nothing_else(count):
+    noisy = corruptions.lines(grey(200, 3, 6, 9), count=count, generator=generator())
+    rows = (noisy == 0).any(3).any(1)  # (B, H)
+    assert (rows.sum(1) == count).all()
+    assert torch.equal(noisy, 0.5 * ~rows[:, None, :, None].expand_as(noisy))
+
+
+def test_lines_are_drawn_for_each_image_and_every_row_and_pair_of_rows_falls_equally_often():
+    rows = (corruptions.lines(grey(6000, 1, 4, 2), count=2, generator=generator()) == 0).any(3)[:, 0]
+    pairs = [tuple(row.nonzero().flatten().tolist()) for row in rows]
+    counts = {pair: pairs.count(pair) for pair in set(pairs)}
+    assert len(counts) == 6
+    assert sum((n - 1000) ** 2 / 1000 for n in counts.values()) < 28  # χ² with 5 degrees; p ≈ 4e-5
+    assert 0.1 < sum(a == b for a, b in itertools.pairwise(pairs)) / 6000 < 0.23  # 1/6 if independent
+
+
+def test_the_rows_that_stay_are_as_they_were():
+    x = torch.rand(5, 2, 6, 7, generator=generator())
+    noisy = corruptions.lines(x, count=3, generator=generator(1))
+    assert torch.equal(noisy[noisy != 0], x[noisy != 0]) and (noisy != 0).sum() == 5 * 2 * 3 * 7
+
+
+HALVES = {
+    "left": lambda x: x[..., :, : x.shape[3] // 2],
+    "right": lambda x: x[..., :, (x.shape[3] + 1) // 2 :],
+    "upper": lambda x: x[..., : x.shape[2] // 2, :],
+    "lower": lambda x: x[..., (x.shape[2] + 1) // 2 :, :],
+}
+
+
+@pytest.mark.parametrize("size", [(8, 8), (6, 10), (7, 9), (6, 5), (3, 2)], ids=str)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_half_clears_exactly_one_of_four_halves_and_keeps_an_odd_middle(size, channels):
+    noisy = corruptions.half(grey(100, channels, *size), generator=generator())
+    found = set()
+    for image in noisy:
+        fits = []
+        for name, part in HALVES.items():
+            wanted = grey(1, channels, *size)
+            part(wanted).zero_()
+            fits += [name] * torch.equal(image[None], wanted)
+        assert len(fits) == 1
+        found |= set(fits)
+    assert found == set(HALVES)
+
+
+def test_the_four_halves_are_lost_about_equally_often_and_drawn_for_each_image():
+    noisy = corruptions.half(grey(4000, 1, 4, 4), generator=generator())
+    lost = torch.stack([(part(noisy) == 0).flatten(1).all(1) for part in HALVES.values()], 1)
+    assert (lost.sum(1) == 1).all()
+    counts = lost.sum(0)
+    assert (counts - 1000).square().sum().item() / 1000 < 23  # χ² with 3 degrees; p ≈ 4e-5
+    repeated = (lost[1:] & lost[:-1]).any(1).double().mean().item()
+    assert repeated == pytest.approx(0.25, abs=5 * math.sqrt(0.25 * 0.75 / 3999))
+
+
+def test_a_single_pixel_has_no_half_to_lose_and_keeps_its_middle():
+    assert torch.equal(corruptions.half(grey(9, 1, 1, 1), generator=generator()), grey(9, 1, 1, 1))
+
+
 @pytest.mark.parametrize("sigma", [-0.1, math.nan])
 def test_gaussian_refuses_a_sigma_below_0(sigma):
     with pytest.raises(ValueError, match="sigma is"):
@@ -167,3 +231,9 @@ def test_a_share_outside_0_to_1_is_refused(corrupt, share):
 def test_block_refuses_a_size_that_does_not_fit(size):
     with pytest.raises(ValueError, match=r"size is .* expected 0…8"):
         corruptions.block(grey(height=12), size=size)
+
+
+@pytest.mark.parametrize("count", [-1, 13])
+def test_lines_refuses_more_rows_than_there_are_and_fewer_than_none(count):
+    with pytest.raises(ValueError, match=rf"count is {count}; expected 0…12 for images of 12 rows"):
+        corruptions.lines(grey(height=12), count=count)

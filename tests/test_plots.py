@@ -40,6 +40,9 @@ CALLS = {
     "decoded_point": lambda: plots.decoded_point(*codes(), images(1)[0], point=(0.5, 1), title="A title"),
     "tiles": lambda: plots.tiles(images(225), title="A title", across=GRID, up=GRID),
     "histograms": lambda: plots.histograms({"a": np.arange(9), "b": np.arange(5)}, title="A title", x="unit"),
+    "arrows": lambda: plots.arrows(
+        {"one": -codes()[0] / 3, "another": codes()[0][::-1]}, codes()[0], data=codes(50)[0], title="A title"
+    ),
     "connections": lambda: plots.connections(np.eye(6, 14, dtype=bool), title="A title", padding=1),
     "loss_surface": lambda: plots.loss_surface(
         GRID,
@@ -367,6 +370,9 @@ CHANGES = {
     "another name": {"rows": {"image": images(3), "a longer name": images(2)}, "signed": ()},
     "another sign": {"signed": ()},
     "other captions": {"captions": ["one", "two", "three"]},
+    "captions of more lines": {"captions": ["1\n1", "2", "3"]},
+    "a caption that wraps": {"captions": ["1", "2 of several words, and of several more", "3"]},
+    "a caption too wide": {"captions": ["1", "a" * 40, "3"]},
     "no captions": {"captions": None},
     "another title": {"title": "Tgjpq (1.0)"},
     "a title of more lines": {"title": "many words " * 20},
@@ -385,6 +391,23 @@ def test_pictures_changed_are_the_pictures_drawn_anew_whatever_changes(change):
         assert (new.png(), new.alt) == ((fresh := plots.pictures(**how)).png(), fresh.alt)
         old = new
     assert plots.pictures(**first, on=plots.decoded_point(*codes(), images(1)[0], point=(0, 0), title="t")).axes
+
+
+def test_pictures_are_changed_rather_than_drawn_anew_while_their_captions_keep_their_extent():
+    how = {"rows": {"": images(3)}, "title": "t"}
+    old = plots.pictures(**how, captions=["image", "noisy\n9.8 dB", "a filter of ours\n∞ dB"])
+    old.png()
+    other = {"captions": ["image", "noisy\n10.2 dB", "a filter of ours\n31.4 dB"]}
+    new = plots.pictures(**how, **other, on=old)
+    assert new is old and "31.4 dB" in words(new) and "9.8 dB" not in words(new)
+    assert new.png() == plots.pictures(**how, **other).png()
+    assert plots.pictures(**how, captions=["image", "noisy\n10.2\ndB", "a filter of ours\n∞ dB"], on=old) is not old
+
+
+def test_a_line_break_in_a_caption_stays_one():
+    figure = plots.pictures({"": images(2)}, title="t", captions=["a name\n9 dB", "b"])
+    drawn = {text.get_text(): text.get_window_extent().y0 for text in figure.texts}
+    assert drawn["a name"] == drawn["b"] > drawn["9 dB"] > 0 and not cut(figure)
 
 
 # --- Curves, bars and histograms ------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The files around the package: what it needs, what the wheel holds, what make and CI run, how notebooks are saved."""
 
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -16,7 +17,10 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+from aetutor.runtime.environment import MODULES
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -30,8 +34,9 @@ COLAB = {
     "ipython": "7.34",
     "ipykernel": "6.17",
     "traitlets": "5.7",
+    "opencv-python-headless": "4.12",
 }
-CONDA_NAMES = {"pytorch-cpu": "torch", "matplotlib-base": "matplotlib"}
+CONDA_NAMES = {"pytorch-cpu": "torch", "matplotlib-base": "matplotlib", "py-opencv": "opencv-python-headless"}
 MNIST = [
     f"MNIST/raw/{name}.gz"
     for name in (
@@ -78,6 +83,13 @@ def test_every_requirement_is_a_floor_that_colab_meets(pyproject):
     for name, floor in (pair for group in groups for pair in floors(group).items()):
         if name in COLAB:
             assert floor <= Version(COLAB[name]), f"{name}>={floor} is above Colab's {COLAB[name]}"
+
+
+def test_every_requirement_has_the_module_that_the_report_imports(pyproject):
+    homes = importlib.metadata.packages_distributions()
+    for name in floors(pyproject["project"]["dependencies"]):
+        module = MODULES.get(name, name)
+        assert name in {canonicalize_name(home) for home in homes.get(module, [])}, f"{name} brings no {module}"
 
 
 def test_conda_environment_has_the_same_floors(pyproject):

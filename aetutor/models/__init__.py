@@ -1,6 +1,16 @@
 """The networks that a lesson has taught, as plain modules with `.encode` and `.decode`."""
 
 from aetutor.models.autoencoders import Autoencoder, ConvAutoencoder, DenseAutoencoder, parameters
+from aetutor.models.denoiser import Denoiser
 from aetutor.models.layers import conv_size, reach, transposed_size
 
-__all__ = ["Autoencoder", "ConvAutoencoder", "DenseAutoencoder", "conv_size", "parameters", "reach", "transposed_size"]
+__all__ = [
+    "Autoencoder",
+    "ConvAutoencoder",
+    "Denoiser",
+    "DenseAutoencoder",
+    "conv_size",
+    "parameters",
+    "reach",
+    "transposed_size",
+]

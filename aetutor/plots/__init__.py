@@ -6,6 +6,7 @@ survive colour-blindness and a grey printer.
 """
 
 from aetutor.plots.charts import bars, curves, histograms
+from aetutor.plots.fields import arrows
 from aetutor.plots.images import pictures, reconstructions, tiles
 from aetutor.plots.layers import connections
 from aetutor.plots.maps import code_map, decoded_point
@@ -20,6 +21,7 @@ __all__ = [
     "MARKERS",
     "STYLE",
     "Picture",
+    "arrows",
     "bars",
     "code_map",
     "connections",

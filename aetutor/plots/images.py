@@ -37,10 +37,10 @@ def pictures(
     rows       : {name: (N, C, H, W) or (N, H, W)}  intensity in [0, 1], or uint8; tensors or arrays; at most 30 images
     title      : str         says what the picture shows, with its number
     signed     : names       of rows that hold signed errors, drawn centred on zero, −1…1
-    captions   : strings     one below each column, or None
+    captions   : strings     one below each column, or None; a line break stays one
     alt        : str         description; by default made from the title and the rows' names
-    on         : Picture     from an earlier call: if only pixels, title and alt differ, it is changed and returned,
-                             in half the time; the outcome is the same as without
+    on         : Picture     from an earlier call: if only pixels, words of the same extent and alt differ, it is
+                             changed and returned, in half the time; the outcome is the same as without
     returns    : Figure
     raises     : TypeError   if rows is no dict
     raises     : ValueError  if there is nothing or too much to draw, an array has another form, type or range, or
@@ -63,21 +63,29 @@ def pictures(
         raise ValueError(f"pictures: got {len(captions)} captions for {columns} columns; they must be as many")
     arrays = {name: _images(name, images, signed=name in signed) for name, images in given.items()}
 
-    captions = [str(caption) for caption in captions or []]
+    side = min(0.9, 8 / columns)
+    notes = [_lines(str(caption), min(1.3, 8 / columns)) for caption in captions or []]
+    widest = max((_wide(line, 9) + 0.06 for note in notes for line in note), default=0)
+    pitch = max(side, min(widest, 8 / columns))  # from one column to the next
+    letters = 9 * min(1, pitch / max(widest, side))
     ground = (
         "pictures",
         list(arrays),
         [v.shape for v in arrays.values()],
         [name in signed for name in arrays],
-        captions,
+        [side, pitch, letters],
+        list(map(len, notes)),
     )
     if _reusable(on, ground, title):
         figure = on
         _entitle(figure, title)
         for axis in figure.axes:
             axis.images[0].remove()
+        lines = [line for note in notes for line in note]
+        for text, line in zip(figure.texts[len(figure.texts) - len(lines) :], lines, strict=True):
+            text.set_text(line)
     else:
-        figure = _frames(arrays, captions, title)
+        figure = _frames(arrays, notes, title, side=side, pitch=pitch, letters=letters)
         figure.drawn_from = ground
     every = ((image, name in signed) for name, images in arrays.items() for image in images)
     for axis, (image, error) in zip(figure.axes, every, strict=True):
@@ -162,18 +170,27 @@ def tiles(images, *, title: str, across: Sequence[float], up: Sequence[float], a
     )
 
 
-def _frames(arrays: Mapping[str, np.ndarray], captions: Sequence[str], title: str) -> Picture:
-    """Empty axes for every image, row by row, with names and captions."""
+def _lines(caption: str, inches: float) -> list[str]:
+    wrapped = [_wrapped(line, inches, 9, cut=False) for line in caption.split("\n")]
+    return "\n".join(wrapped).split("\n")
+
+
+def _frames(
+    arrays: Mapping[str, np.ndarray],
+    notes: Sequence[Sequence[str]],
+    title: str,
+    *,
+    side: float,
+    pitch: float,
+    letters: float,
+) -> Picture:
+    """Empty axes for every image, row by row, with names; last come the captions' lines."""
     # All in inches: what the texts need is known beforehand, and matplotlib's own layout is slow.
     columns = max(map(len, arrays.values()))
-    side = min(0.9, 8 / columns)
     names = [_wrapped(str(name), 1.7, 10) for name in arrays]
     left = 0.1 + max(_wide(name, 10) + 0.08 if name else 0 for name in names)
-    notes = [_wrapped(caption, min(1.3, 8 / columns), 9, cut=False) for caption in captions]
-    widest = max((_wide(note, 9) + 0.06 for note in notes), default=0)
-    pitch = max(side, min(widest, 8 / columns))  # from one column to the next
     heights = [(side - GAP) * images.shape[2] / images.shape[3] for images in arrays.values()]
-    foot = 0.06 + max((0.16 * (note.count("\n") + 1) for note in notes), default=0)
+    foot = 0.06 + max((0.16 * len(note) for note in notes), default=0)
     low = foot + sum(heights) + GAP * len(heights)
     figure = _paper(left + pitch * columns + 0.1, low, title)
     figure.set_layout_engine("none")
@@ -186,9 +203,9 @@ def _frames(arrays: Mapping[str, np.ndarray], captions: Sequence[str], title: st
             figure.add_axes((x / width, low / height, (side - GAP) / width, tall / height)).set_axis_off()
     for column, note in enumerate(notes):
         x = left + pitch * column + (pitch - GAP) / 2
-        for number, line in enumerate(note.split("\n")):  # one by one, so that first lines stand level
+        for number, line in enumerate(note):  # one by one, so that first lines stand level
             y = foot - 0.14 - 0.16 * number
-            figure.text(x / width, y / height, line, ha="center", fontsize=9 * min(1, pitch / widest))
+            figure.text(x / width, y / height, line, ha="center", fontsize=letters)
     return figure
 
 

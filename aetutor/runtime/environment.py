@@ -15,7 +15,14 @@ from aetutor.runtime.machine import cpus, device, memory
 from aetutor.runtime.streams import seed
 
 # Where what is imported has another name than what is installed.
-MODULES = {"ipython": "IPython", "pillow": "PIL", "scikit-learn": "sklearn", "scikit-image": "skimage"}
+MODULES = {
+    "ipython": "IPython",
+    "opencv-python-headless": "cv2",
+    "pillow": "PIL",
+    "pywavelets": "pywt",
+    "scikit-image": "skimage",
+    "scikit-learn": "sklearn",
+}
 
 
 def start(chapter: str) -> str:

@@ -4,6 +4,7 @@ from aetutor.widgets.codes import code_explorer, map_explorer
 from aetutor.widgets.features import feature_explorer
 from aetutor.widgets.layers import layer_calculator
 from aetutor.widgets.live import VIEW, Live, slider
+from aetutor.widgets.noise import noise_explorer
 from aetutor.widgets.surface import two_weights
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "feature_explorer",
     "layer_calculator",
     "map_explorer",
+    "noise_explorer",
     "slider",
     "two_weights",
 ]

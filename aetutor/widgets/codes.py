@@ -87,8 +87,13 @@ def code_explorer(encode, decode, x: Tensor, *, spread: Sequence[float] | Tensor
 def _decoded(network: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
     import torch
 
+    with torch.no_grad():
+        return _placed(network, batch).cpu()
+
+
+def _placed(network: Callable[..., Tensor], batch: Tensor, *more) -> Tensor:
+    """What the network gives for a batch that is brought to where its weights are."""
     # The reader's model may sit on a GPU; its own parameters tell where.
     owner = getattr(network, "__self__", network)
     weight = next(owner.parameters(), None) if hasattr(owner, "parameters") else None
-    with torch.no_grad():
-        return network(batch.to(weight.device) if weight is not None else batch).cpu()
+    return network(batch.to(weight.device) if weight is not None else batch, *more)
