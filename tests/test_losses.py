@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from torch.distributions import Independent, Normal, kl_divergence
+from torch import nn
+from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 from torch.nn import functional as F
 
-from aetutor import losses
+from aetutor import losses, runtime
 
 ALL = [losses.squared_error, losses.binary_cross_entropy, losses.gaussian_kl]
 
@@ -59,6 +60,16 @@ def test_gaussian_kl_is_that_of_torch_distributions(scale, generator):
     torch.testing.assert_close(losses.gaussian_kl(mu, logvar), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_gaussian_kl_is_the_mean_of_log_q_over_p_that_many_draws_have(generator):
+    mu, logvar = (torch.randn(3, 2, generator=generator, dtype=torch.float64) for _ in range(2))
+    noise = torch.randn(40_000, 3, 2, generator=generator, dtype=torch.float64)
+    q, p = Normal(mu, (logvar / 2).exp()), Normal(torch.zeros_like(mu), torch.ones_like(mu))
+    z = q.mean + q.stddev * noise
+    draws = (q.log_prob(z) - p.log_prob(z)).sum(2)  # (40000, 3)
+    error = draws.std(0) / 200
+    assert error.max() < 0.05 and ((draws.mean(0) - losses.gaussian_kl(mu, logvar)).abs() < 5 * error).all()
+
+
 def test_gaussian_kl_is_zero_only_where_the_code_is_standard_normal():
     zero = torch.zeros(1, 3)
     assert losses.gaussian_kl(zero, zero).item() == 0
@@ -74,6 +85,16 @@ def test_gaussian_kl_near_zero_keeps_the_digits_that_double_precision_has():
     naive = 0.5 * (logvar.exp() - 1 - logvar).item()
     assert losses.gaussian_kl(torch.zeros(1, 1), logvar).item() == pytest.approx(exact, rel=1e-4)
     assert naive != pytest.approx(exact, rel=1e-4)
+
+
+@pytest.mark.parametrize("low", [torch.bfloat16, torch.float16])
+def test_gaussian_kl_of_a_short_type_that_training_hands_over_keeps_the_digits_of_a_long_one(low):
+    mu, logvar = torch.tensor([[0.0, 0.01]]).to(low), torch.tensor([[0.02, -0.03]]).to(low).requires_grad_()
+    found = losses.gaussian_kl(mu, logvar)
+    torch.testing.assert_close(found, losses.gaussian_kl(mu.float(), logvar.float()), rtol=0, atol=0)
+    found.sum().backward()
+    exact = 0.5 * torch.expm1(logvar.detach().double())
+    torch.testing.assert_close(logvar.grad.double(), exact, rtol=0.01, atol=0)  # (eˡ − 1) / 2
 
 
 @pytest.mark.parametrize("loss", ALL)
@@ -106,3 +127,151 @@ def test_shapes_that_would_broadcast_are_refused(loss):
         loss(torch.zeros(2, 4), torch.zeros(2, 1, 2, 2))
     with pytest.raises(ValueError, match="must be equal"):
         loss(torch.zeros(2, 4), torch.zeros(1, 4))
+
+
+# --- The evidence lower bound -----------------------------------------------------------------------------------
+
+
+class Small(nn.Module):
+    """2 × 3 pixels, 2 code numbers, one layer each way."""
+
+    def __init__(self):
+        super().__init__()
+        with runtime.seeded("weights"):
+            self.encoder, self.decoder = nn.Linear(6, 4), nn.Linear(2, 6)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.mul_(2)
+
+    def posterior(self, x):
+        return self.encoder(x.flatten(1)).chunk(2, 1)
+
+    def logits(self, z):
+        return self.decoder(z).view(-1, 1, 2, 3)
+
+
+class Given(nn.Module):
+    """A posterior that is given as it is, for every image, and a decoder that is."""
+
+    def __init__(self, mu, logvar, logits):
+        super().__init__()
+        self.mu, self.logvar, self.logits = mu, logvar, logits
+
+    def posterior(self, x):
+        return self.mu, self.logvar
+
+
+def drawn(model, x, seed=0, **how):
+    with runtime.seeded("noise", seed):
+        return losses.negative_elbo(model, x, **how)
+
+
+@pytest.fixture
+def x(generator):
+    return torch.bernoulli(torch.full((5, 1, 2, 3), 0.5), generator=generator)
+
+
+@pytest.mark.parametrize("beta", [0, 0.5, 1.0, 4, 1e4])
+@pytest.mark.parametrize("grey", [False, True])
+def test_negative_elbo_is_cross_entropy_plus_beta_times_the_kl_of_torch_distributions(beta, grey, x, generator):
+    x = torch.rand(x.shape, generator=generator) if grey else x
+    model = Small()
+    mu, logvar = model.posterior(x)
+    with runtime.seeded("noise"):
+        noise = torch.randn(5, 2)
+    q, p = Normal(mu, (logvar / 2).exp()), Normal(torch.zeros(5, 2), torch.ones(5, 2))
+    decoded = model.logits(q.mean + q.stddev * noise).double().sigmoid()
+    cross_entropy = -(x * decoded.log() + (1 - x) * (1 - decoded).log()).sum((1, 2, 3))
+    expected = cross_entropy + beta * kl_divergence(q, p).sum(1)
+    found = drawn(model, x, beta=beta)
+    assert found.shape == (5,) and found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_negative_elbo_without_beta_is_that_of_beta_1_and_it_is_linear_in_beta(x):
+    model = Small()
+    zero, one, five = (drawn(model, x, beta=beta) for beta in (0, 1, 5))
+    assert torch.equal(drawn(model, x), one)
+    torch.testing.assert_close(five, zero + 5 * (one - zero))
+    torch.testing.assert_close(
+        drawn(model, x, beta=1e6) / 1e6, losses.gaussian_kl(*model.posterior(x)), rtol=0, atol=1e-4
+    )
+
+
+def test_negative_elbo_is_on_average_the_bound_that_many_draws_of_torch_distributions_give(x):
+    model, times = Small().double(), 40_000
+    one = x[:1].double().expand(times, 1, 2, 3)
+    with torch.no_grad(), runtime.seeded("oracle"):
+        mu, logvar = model.posterior(one)
+        q = Independent(Normal(mu, (logvar / 2).exp()), 1)
+        prior = Independent(Normal(torch.zeros_like(mu), torch.ones_like(mu)), 1)
+        z = q.sample()
+        joint = Independent(Bernoulli(logits=model.logits(z)), 3).log_prob(one) + prior.log_prob(z)
+        expected = q.log_prob(z) - joint
+        found = drawn(model, one)
+    error = torch.stack([expected.std(), found.std()]).norm() / times**0.5
+    assert error < 0.05 and abs(found.mean() - expected.mean()) < 5 * error
+
+
+def test_negative_elbo_draws_a_code_for_each_image_anew_from_torchs_global_generator(x):
+    model, same = Small(), x[:1].expand(50, 1, 2, 3)
+    assert len(drawn(model, same).unique()) == 50
+    assert torch.equal(drawn(model, same), drawn(model, same))
+    assert not torch.equal(drawn(model, same), drawn(model, same, seed=1))
+
+
+@pytest.mark.parametrize("beta", [0, 1, 4])
+def test_the_gradient_of_the_elbo_reaches_every_weight_of_encoder_and_decoder(beta, x):
+    model = Small()
+    drawn(model, x, beta=beta).sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and (parameter.grad != 0).all(), name
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0, 3.0])
+def test_the_reparameterised_gradient_is_on_average_that_of_the_expectation_in_closed_form(beta):
+    # Of a black pixel whose logit is 50 + z², the cross-entropy is 50 + z² to 20 digits, and on average 50 + μ² + σ².
+    def expectation(mu, logvar):
+        kl = kl_divergence(Normal(mu, (logvar / 2).exp()), Normal(torch.zeros(2), torch.ones(2)))
+        return (50 + mu**2 + logvar.exp() + beta * kl).sum()
+
+    times, at = 20_000, torch.tensor([[0.7, -1.2], [0.3, -0.8]], dtype=torch.float64)  # mu, logvar
+    mu, logvar = (part.expand(times, 2).clone().requires_grad_() for part in at)
+    model = Given(mu, logvar, lambda z: 50 + z.square().view(-1, 1, 1, 2))
+    loss = drawn(model, torch.zeros(times, 1, 1, 2, dtype=torch.float64), beta=beta)
+    assert abs(loss.mean() - expectation(*at)) < 5 * loss.std() / times**0.5
+    loss.sum().backward()
+    for part, gradient in enumerate((mu.grad, logvar.grad)):
+        for i in range(2):
+            step = torch.zeros_like(at)
+            step[part, i] = 1e-5
+            expected = (expectation(*(at + step)) - expectation(*(at - step))) / 2e-5
+            error = gradient[:, i].std() / times**0.5
+            assert error < 0.05 and abs(gradient[:, i].mean() - expected) < 5 * error
+
+
+def test_negative_elbo_under_autocast_counts_in_float32(x):
+    model = Small()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss, (mu, logvar) = drawn(model, x, beta=1e6), model.posterior(x)
+    assert mu.dtype == torch.bfloat16 and loss.dtype == torch.float32
+    exact = kl_divergence(Normal(mu.double(), (logvar.double() / 2).exp()), Normal(torch.zeros(5, 2), torch.ones(5, 2)))
+    torch.testing.assert_close(loss.double() / 1e6, exact.sum(1), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("beta", [-1, -1e-9, float("inf"), float("nan")])
+def test_a_beta_that_is_negative_or_not_finite_is_refused(beta, x):
+    with pytest.raises(ValueError, match=rf"^negative_elbo: beta is {beta}; expected a finite number, 0 or more"):
+        losses.negative_elbo(Small(), x, beta=beta)
+
+
+@pytest.mark.parametrize("wrong", [torch.ones(2, 1, 2, 3, dtype=torch.uint8), torch.ones(2, 1, 2, 3).numpy(), None])
+def test_negative_elbo_refuses_images_that_are_no_floating_tensor(wrong):
+    with pytest.raises(TypeError, match=r"^negative_elbo: expected x to be a floating tensor, got .*runtime\.to_unit"):
+        losses.negative_elbo(Small(), wrong)
+
+
+def test_negative_elbo_refuses_a_decoder_of_another_shape(x):
+    model = Given(torch.zeros(5, 2), torch.zeros(5, 2), lambda z: torch.zeros(len(z), 6))
+    with pytest.raises(ValueError, match=r"\(5, 6\).*\(5, 1, 2, 3\); they must be equal"):
+        losses.negative_elbo(model, x)

@@ -71,9 +71,9 @@ def test_the_number_of_parameters_is_that_of_the_formula_by_hand(width, depth, c
     assert models.parameters(model) == first + between + last
 
 
-def test_the_default_network_has_39_332_parameters():
-    by_hand = (9 * 4 + 1) * 32 + 4 * (9 * 32 + 1) * 32 + (9 * 32 + 1) * 4
-    assert models.parameters(models.Denoiser()) == by_hand == 39_332
+def test_the_default_network_has_30_084_parameters():
+    by_hand = (9 * 4 + 1) * 32 + 3 * (9 * 32 + 1) * 32 + (9 * 32 + 1) * 4
+    assert models.parameters(models.Denoiser()) == by_hand == 30_084
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4])

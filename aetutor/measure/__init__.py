@@ -2,6 +2,7 @@
 
 from aetutor.measure.baselines import floors, mean_image, pca, pca_errors
 from aetutor.measure.judge import Judge
+from aetutor.measure.likelihood import log_likelihood
 from aetutor.measure.quality import psnr, sharpness, ssim
 from aetutor.measure.samples import Neighbours, PrecisionRecall, frechet, nearest, precision_recall
 from aetutor.measure.scores import codes, errors, reconstruction_error
@@ -14,6 +15,7 @@ __all__ = [
     "errors",
     "floors",
     "frechet",
+    "log_likelihood",
     "mean_image",
     "nearest",
     "pca",

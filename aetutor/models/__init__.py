@@ -3,12 +3,14 @@
 from aetutor.models.autoencoders import Autoencoder, ConvAutoencoder, DenseAutoencoder, parameters
 from aetutor.models.denoiser import Denoiser
 from aetutor.models.layers import conv_size, reach, transposed_size
+from aetutor.models.variational import VariationalAutoencoder
 
 __all__ = [
     "Autoencoder",
     "ConvAutoencoder",
     "Denoiser",
     "DenseAutoencoder",
+    "VariationalAutoencoder",
     "conv_size",
     "parameters",
     "reach",

@@ -29,7 +29,7 @@ class Denoiser(nn.Module):
         self,
         width: int = 32,
         *,
-        depth: int = 5,
+        depth: int = 4,
         channels: int = 1,
         extra: int = 0,
         activation: Callable[[], nn.Module] = nn.SiLU,
