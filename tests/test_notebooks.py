@@ -19,6 +19,7 @@ SETTLES = {
     "01_theory": {1, 2, 3, 4, 5},
     "02_dense_autoencoder": {4, 6, 7, 8, 12},
     "03_convolutional_autoencoder": {5, 9, 10, 11, 12},
+    "04_denoising_and_generation": {13, 14, 15, 16, 23},
 }
 
 chapters = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
