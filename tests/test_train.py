@@ -508,6 +508,10 @@ def test_a_split_that_is_empty_or_has_no_channel_axis_is_refused(tiny, split, sh
         ({"lr": math.inf}, "lr is inf"),
         ({"lr": 0}, "lr is 0"),
         ({"lr": "1e-3"}, "lr is '1e-3'"),
+        ({"momentum": 1}, "momentum is 1; expected a number from 0 to below 1"),
+        ({"momentum": math.nan}, "momentum is nan"),
+        ({"momentum": -0.1}, r"momentum is -0\.1"),
+        ({"momentum": "0.5"}, "momentum is '0.5'"),
         ({"threshold": math.nan}, "threshold is nan"),
     ],
 )

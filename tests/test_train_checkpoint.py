@@ -958,6 +958,7 @@ def other_pixel(part):
         ({"batch": 17}, "batch was 16 and is 17"),
         ({"epochs": 4}, "epochs was 3 and is 4"),
         ({"lr": 0.003}, r"lr was 0\.004 and is 0\.003"),
+        ({"momentum": 0.5}, r"momentum was None and is 0\.5"),
         ({"seed": 1}, "seed was 0 and is 1"),
         ({"patience": 3}, "patience was None and is 3"),
         ({"threshold": 3.0}, r"threshold was None and is 3\.0"),

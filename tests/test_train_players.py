@@ -106,12 +106,13 @@ def distance(model):
 # --- Turns ----------------------------------------------------------------------------------------------------
 
 
-def plain_loop(model, objectives, images, *, epochs, batch, lr=4e-3, seed=0):
+def plain_loop(model, objectives, images, *, epochs, batch, lr=4e-3, momentum=0.9, seed=0):
     """The loop of any tutorial on the subject, with its optimisers. Returns each player's mean losses per epoch."""
     count = len(images.train)
     rates = train.schedule.warmup_cosine(epochs * -(-count // batch), lr)
     optimisers = [
-        torch.optim.AdamW(model.get_submodule(part).parameters(), weight_decay=0.0, fused=True) for part in objectives
+        torch.optim.AdamW(model.get_submodule(part).parameters(), betas=(momentum, 0.999), weight_decay=0.0, fused=True)
+        for part in objectives
     ]
     shuffler, found = torch.Generator().manual_seed(runtime.seed("batches", seed)), []
     with runtime.seeded("objective", seed):
@@ -140,6 +141,16 @@ def test_players_take_turns_as_in_a_plain_loop_with_an_optimiser_each(tiny, game
     for player, losses in enumerate(history.players.values()):
         assert losses == pytest.approx([epoch[player] for epoch in expected], rel=1e-5)
     assert history.train == pytest.approx([sum(epoch) for epoch in expected], rel=1e-5)
+
+
+def test_momentum_is_that_of_each_players_optimiser(tiny):
+    ours, theirs, objectives = network(), network(), GAMES["gan"][1]
+    plain_loop(theirs, objectives, tiny, epochs=2, batch=100, momentum=0.5)
+    fit(ours, tiny, objective=objectives, epochs=2, batch=100, momentum=0.5)
+    torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), rtol=1e-6, atol=1e-6)
+    other = network()
+    fit(other, tiny, objective=objectives, epochs=2, batch=100)
+    assert not same(ours, other)
 
 
 @games

@@ -27,7 +27,7 @@ def check_kinds(model: nn.Module, images, objective: Objective | Mapping[str, Ob
         raise TypeError(f"objective is {objective!r}; expected a function of (model, x) that gives a number per image")
 
 
-def check_numbers(*, epochs, batch, lr, patience=None, threshold=None, seed=0) -> None:
+def check_numbers(*, epochs, batch, lr, momentum=0.9, patience=None, threshold=None, seed=0) -> None:
     if not isinstance(seed, numbers.Integral) or isinstance(seed, bool):
         raise ValueError(f"seed is {seed!r}; expected a whole number such as 0")
     for name, value in [("epochs", epochs), ("batch", batch), ("patience", patience)]:
@@ -37,6 +37,8 @@ def check_numbers(*, epochs, batch, lr, patience=None, threshold=None, seed=0) -
             raise ValueError(f"{name} is {value!r}; expected a whole number of 1 or more")
     if not (isinstance(lr, (int, float)) and 0 < lr < math.inf):
         raise ValueError(f"lr is {lr!r}; expected a positive number such as 0.004")
+    if not (isinstance(momentum, (int, float)) and not isinstance(momentum, bool) and 0 <= momentum < 1):
+        raise ValueError(f"momentum is {momentum!r}; expected a number from 0 to below 1, such as 0.9")
     if threshold is not None and not (isinstance(threshold, (int, float)) and not math.isnan(threshold)):
         raise ValueError(f"threshold is {threshold!r}; expected a number in the objective's unit, or None")
 

@@ -33,6 +33,7 @@ def fit(
     score: Score | None = None,
     batch: int = 128,
     lr: float = 4e-3,
+    momentum: float = 0.9,
     patience: int | None = None,
     threshold: float | None = None,
     seed: int = 0,
@@ -64,6 +65,8 @@ def fit(
                              lower is better. Called in eval mode, without gradients. None: the objective
     batch      : int         images per step, of all processes together; an epoch's last step takes what is left
     lr         : float       AdamW's peak learning rate
+    momentum   : float       AdamW's β₁, how much of the earlier gradients a step keeps, in 0…1; players that take turns
+                             are steadier with 0.5
     patience   : int         stop after this many epochs in a row without a better validation objective, or score;
                              None: never
     threshold  : float       stop as soon as the validation objective per image, or the score, is this low; None: never
@@ -87,7 +90,9 @@ def fit(
                              et al. 2014, arXiv:1406.2661, algorithm 1 (turns)
     taught in  : notebooks/02_dense_autoencoder.ipynb
     """
-    check_numbers(epochs=epochs, batch=batch, lr=lr, patience=patience, threshold=threshold, seed=seed)
+    check_numbers(
+        epochs=epochs, batch=batch, lr=lr, momentum=momentum, patience=patience, threshold=threshold, seed=seed
+    )
     check_kinds(model, images, objective)
     check_score(score, objective, patience=patience, threshold=threshold)
     epochs, batch = int(epochs), int(batch)  # NumPy's whole numbers will do, but not for torch's split
@@ -103,7 +108,7 @@ def fit(
     _lay_out(model, where, precision)
     steps = math.ceil(len(train) / batch)
     rates = warmup_cosine(epochs * steps, lr)
-    movers = players(model, objective, lr, where)
+    movers = players(model, objective, lr, where, momentum)
     lessons = [player.lesson for player in movers]
     for player in movers:
         player.lesson = team.engine(player.lesson, train)
@@ -121,7 +126,14 @@ def fit(
         bar(epochs, progress and team.rank == 0) as shown,
     ):
         if checkpoint is not None:
-            said = {"epochs": epochs, "batch": batch, "lr": lr, "patience": patience, "threshold": threshold}
+            said = {
+                "epochs": epochs,
+                "batch": batch,
+                "lr": lr,
+                "momentum": None if momentum == 0.9 else momentum,  # None: as where a checkpoint knows of none
+                "patience": patience,
+                "threshold": threshold,
+            }
             said |= {"seed": seed, "objective": title(objective), "score": None if score is None else title(score)}
             said |= {"precision": str(precision), "device": where.type, "processes": team.size}
             keeper = Checkpoint(checkpoint, settings(model, images.train, images.valid, **said))

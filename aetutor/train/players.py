@@ -37,16 +37,20 @@ class Player:
 
 
 def players(
-    model: nn.Module, objective: Objective | Mapping[str, Objective], lr: float, where: torch.device
+    model: nn.Module,
+    objective: Objective | Mapping[str, Objective],
+    lr: float,
+    where: torch.device,
+    momentum: float = 0.9,
 ) -> list[Player]:
     if not isinstance(objective, Mapping):
-        return [Player(Lesson(model, objective), adam(model.parameters(), lr, where))]
+        return [Player(Lesson(model, objective), adam(model.parameters(), lr, where, momentum))]
     trained, found = _trained(model), []
     for name, own in objective.items():
         weights = _trained(model.get_submodule(name))
         mine = set(map(id, weights))  # two players may share weights: each has averages of its own
         others = [weight for weight in trained if id(weight) not in mine]
-        found.append(Player(Lesson(model, own, name), adam(weights, lr, where), name, others))
+        found.append(Player(Lesson(model, own, name), adam(weights, lr, where, momentum), name, others))
     return found
 
 

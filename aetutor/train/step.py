@@ -173,10 +173,11 @@ class FusedAdam(torch.optim.AdamW):
     step.hooked = True  # or torch would put the hooks on
 
 
-def adam(parameters, lr: float, where: torch.device) -> torch.optim.Optimizer:
+def adam(parameters, lr: float, where: torch.device, momentum: float = 0.9) -> torch.optim.Optimizer:
     # Without weight decay AdamW is Adam. "Fused" is one pass over the weights instead of a dozen. A step that is
     # recorded on a GPU reads its learning rate from a tensor.
     parameters, how = list(parameters), {"weight_decay": 0.0, "fused": where.type in ("cuda", "cpu")}
+    how["betas"] = (momentum, 0.999)
     if where.type == "cuda":
         return torch.optim.AdamW(parameters, lr=torch.tensor(lr, device=where), capturable=True, **how)
     of_one_type = len({weight.dtype for weight in parameters}) == 1  # which one call of the kernel takes
