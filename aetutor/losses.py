@@ -46,9 +46,8 @@ def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
     taught in  : notebooks/05_variational_autoencoder.ipynb
     """
     _check_pair("gaussian_kl", mu=mu, logvar=logvar)
-    # In bfloat16, which training may hand over, the differences below would have hardly a digit.
-    wide = torch.promote_types(mu.dtype, torch.float32)
-    mu, logvar = mu.to(wide), logvar.to(wide)
+    # In bfloat16, the differences below would have hardly a digit.
+    mu, logvar = _wide(mu), _wide(logvar)
     # expm1 keeps the digits that exp(logvar) − 1 loses near logvar = 0.
     return 0.5 * (mu.square() + torch.expm1(logvar) - logvar).flatten(1).sum(1)
 
@@ -75,7 +74,39 @@ def negative_elbo(model, x: Tensor, *, beta: float = 1.0) -> Tensor:
     return binary_cross_entropy(model.logits(z), x) + beta * gaussian_kl(mu, logvar)
 
 
+def tell_apart(real: Tensor, fake: Tensor) -> Tensor:
+    """The discriminator's loss, −log D(x) − log(1 − D(G(z))), one number per pair of a real and a made image.
+
+    real, fake : (B,)        the discriminator's logits for real images and for made ones
+    returns    : (B,)        nats; 2 log 2 where it has no idea
+    raises     : TypeError   if one is no floating tensor
+    raises     : ValueError  if the two shapes differ
+    source     : Goodfellow et al. 2014, arXiv:1406.2661, equation 1
+    taught in  : notebooks/06_adversarial.ipynb
+    """
+    _check_pair("tell_apart", real=real, fake=fake)
+    return F.softplus(-_wide(real)) + F.softplus(_wide(fake))
+
+
+def fool(fake: Tensor) -> Tensor:
+    """The generator's non-saturating loss, −log D(G(z)), one number per made image.
+
+    fake       : (B,)        the discriminator's logits for made images
+    returns    : (B,)        nats; steep where the discriminator is not fooled, unlike log(1 − D(G(z)))
+    raises     : TypeError   if fake is no floating tensor
+    source     : Goodfellow et al. 2014, arXiv:1406.2661, section 3
+    taught in  : notebooks/06_adversarial.ipynb
+    """
+    _check_floating("fool", fake=fake)
+    return F.softplus(-_wide(fake))
+
+
 # --- Parts, which measure uses too --------------------------------------------------------------------------------
+
+
+def _wide(value: Tensor) -> Tensor:
+    # Training may hand over bfloat16, of three digits; sums over images want more.
+    return value.to(torch.promote_types(value.dtype, torch.float32))
 
 
 def _check_floating(name: str, **tensors: Tensor) -> None:

@@ -275,3 +275,133 @@ def test_negative_elbo_refuses_a_decoder_of_another_shape(x):
     model = Given(torch.zeros(5, 2), torch.zeros(5, 2), lambda z: torch.zeros(len(z), 6))
     with pytest.raises(ValueError, match=r"\(5, 6\).*\(5, 1, 2, 3\); they must be equal"):
         losses.negative_elbo(model, x)
+
+
+# --- Two that play against each other ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def logits(generator):
+    """Seven logits for real images and seven for made ones."""
+    return 5 * torch.randn(7, generator=generator), 5 * torch.randn(7, generator=generator)
+
+
+def saturating(fake):
+    """log(1 − D(G(z))), what the generator lowers in the first form of the game."""
+    return F.logsigmoid(-fake)
+
+
+def slopes(call, *values):
+    """Gradients of a loss at given logits."""
+    given = [torch.tensor([value], requires_grad=True) for value in values]
+    loss = call(*given)
+    assert loss.isfinite().all()
+    loss.sum().backward()
+    return [logit.grad.item() for logit in given]
+
+
+def test_tell_apart_is_the_cross_entropy_of_real_images_to_1_and_of_made_ones_to_0(logits):
+    real, fake = logits
+    cross_entropy = F.binary_cross_entropy_with_logits
+    expected = cross_entropy(real, torch.ones(7), reduction="none")
+    expected = expected + cross_entropy(fake, torch.zeros(7), reduction="none")
+    torch.testing.assert_close(losses.tell_apart(real, fake), expected)
+    bce = torch.nn.BCELoss(reduction="none")  # and of probabilities, in double
+    real, fake = real.double().sigmoid(), fake.double().sigmoid()
+    torch.testing.assert_close(expected.double(), bce(real, torch.ones_like(real)) + bce(fake, torch.zeros_like(fake)))
+
+
+def test_fool_is_the_cross_entropy_of_made_images_to_1(logits):
+    for fake in logits:
+        expected = F.binary_cross_entropy_with_logits(fake, torch.ones(7), reduction="none")
+        torch.testing.assert_close(losses.fool(fake), expected)
+
+
+def test_a_discriminator_without_an_idea_loses_2_log_2_and_its_opponent_log_2():
+    zero = torch.zeros(3, dtype=torch.float64)
+    two = torch.full_like(zero, 2.0).log()
+    torch.testing.assert_close(losses.tell_apart(zero, zero), 2 * two)
+    torch.testing.assert_close(losses.fool(zero), two)
+
+
+@pytest.mark.parametrize(
+    ("real", "fake", "nats"), [(200, -200, 0), (-200, -200, 200), (200, 200, 200), (-200, 200, 400)]
+)
+def test_tell_apart_is_exact_at_logits_of_200_and_pulls_at_whatever_is_wrong(real, fake, nats):
+    found = losses.tell_apart(torch.tensor([float(real)]), torch.tensor([float(fake)]))
+    assert found.item() == pytest.approx(nats, abs=1e-6)
+    expected = [-float(real < 0), float(fake > 0)]  # D(x) − 1 and D(G(z))
+    assert slopes(losses.tell_apart, float(real), float(fake)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_fool_is_steep_where_the_discriminator_is_not_fooled_and_the_saturating_loss_is_flat_there():
+    assert losses.fool(torch.tensor([-200.0, 200.0])).tolist() == pytest.approx([200, 0], abs=1e-6)
+    assert slopes(losses.fool, -200.0) == [-1] and slopes(losses.fool, 200.0) == pytest.approx([0], abs=1e-6)
+    assert slopes(saturating, -200.0) == [0] and slopes(saturating, 200.0) == [-1]
+    for logit in (-10.0, -3.0, 0.0, 3.0, 10.0):
+        (ours,), (theirs,) = slopes(losses.fool, logit), slopes(saturating, logit)
+        probability = torch.tensor(logit, dtype=torch.float64).sigmoid().item()
+        assert (ours, theirs) == pytest.approx((probability - 1, -probability), rel=1e-4)  # both fall with the logit
+
+
+def test_the_best_discriminator_of_two_densities_is_log_p_over_q_and_loses_2_log_2_less_2_jsd(generator):
+    x = torch.linspace(-12, 12, 4001, dtype=torch.float64)
+    for near in (0.0, 1.0, 3.0):
+        p, q = (Normal(torch.tensor(mean).double(), scale) for mean, scale in ((near, 1.0), (-near, 1.5)))
+        log_p, log_q = p.log_prob(x), q.log_prob(x)
+        p, q = log_p.exp(), log_q.exp()
+        log_m = torch.logaddexp(log_p, log_q) - torch.tensor(2.0).double().log()
+        jsd = 0.5 * torch.trapezoid(p * (log_p - log_m) + q * (log_q - log_m), x)
+
+        def expected(logit, p=p, q=q):
+            # E over x ~ p and x' ~ q; each half is asked where the other's part of the loss is 0.
+            nothing = torch.full_like(logit, 1e3)
+            halves = p * losses.tell_apart(logit, -nothing) + q * losses.tell_apart(nothing, logit)
+            return torch.trapezoid(halves, x)
+
+        best = expected(log_p - log_q)
+        torch.testing.assert_close(best, 2 * torch.tensor(2.0).double().log() - 2 * jsd, rtol=0, atol=1e-6)
+        assert 0 < jsd < torch.tensor(2.0).log()
+        for size in (0.01, 0.3):
+            change = size * torch.randn(x.shape, generator=generator, dtype=torch.float64)
+            assert expected(log_p - log_q + change) > best  # and no other logit is better
+
+
+def test_the_losses_of_the_game_are_one_number_per_image_whatever_the_batch(logits):
+    real, fake = logits
+    for count in (0, 1, 7):
+        both, one = losses.tell_apart(real[:count], fake[:count]), losses.fool(fake[:count])
+        assert both.shape == one.shape == (count,)
+        torch.testing.assert_close(both, losses.tell_apart(real, fake)[:count])
+        torch.testing.assert_close(one, losses.fool(fake)[:count])
+
+
+def test_gradients_of_the_game_are_those_of_finite_differences(logits):
+    real, fake = (logit.double().requires_grad_() for logit in logits)
+    assert torch.autograd.gradcheck(losses.tell_apart, (real, fake))
+    assert torch.autograd.gradcheck(losses.fool, (fake,))
+
+
+@pytest.mark.parametrize("low", [torch.bfloat16, torch.float16])
+def test_logits_of_a_short_type_that_training_hands_over_are_counted_in_float32(low, logits):
+    real, fake = (logit.to(low) for logit in logits)
+    assert torch.equal(losses.tell_apart(real, fake), losses.tell_apart(real.float(), fake.float()))
+    assert torch.equal(losses.fool(fake), losses.fool(fake.float()))
+
+
+@pytest.mark.parametrize(
+    "wrong", [torch.ones(2, dtype=torch.uint8), torch.ones(2, dtype=torch.int64), [1.0], 1.0, None]
+)
+def test_logits_that_are_no_floating_tensor_are_refused(wrong):
+    found = wrong.dtype if isinstance(wrong, torch.Tensor) else type(wrong).__name__
+    for name, pair in {"real": (wrong, torch.ones(2)), "fake": (torch.ones(2), wrong)}.items():
+        with pytest.raises(TypeError, match=rf"^tell_apart: expected {name} to be a floating tensor, got {found}"):
+            losses.tell_apart(*pair)
+    with pytest.raises(TypeError, match=rf"^fool: expected fake to be a floating tensor, got {found}"):
+        losses.fool(wrong)
+
+
+def test_logits_of_two_shapes_are_refused():
+    for real, fake in [((4,), (4, 1)), ((4,), (3,)), ((4,), (1,)), ((), (4,))]:
+        with pytest.raises(ValueError, match=r"^tell_apart: real has shape .* and fake .*; they must be equal"):
+            losses.tell_apart(torch.zeros(real), torch.zeros(fake))

@@ -154,14 +154,11 @@ class ConvAutoencoder(Autoencoder):
         output: str = "sigmoid",
     ):
         super().__init__()
-        size = tuple(size) if hasattr(size, "__len__") else (size, size)
-        if len(size) != 2:
-            raise ValueError(f"size is {size}; expected pixels, as in 28, or (height, width)")
         _check_widths([("code", code), ("width", width), ("channels", channels)])
-        _check_widths([("size", side) for side in size], least=4)
+        rows, columns = _sides(size, least=4)
         _check_widths([("hidden", hidden)], least=0)
         _check_output(output)
-        code, width, channels, hidden, (rows, columns) = *map(int, (code, width, channels, hidden)), map(int, size)
+        code, width, channels, hidden = map(int, (code, width, channels, hidden))
         self.code, self.width, self.shape, self.hidden, self.output = (
             code, width, (channels, rows, columns), hidden, output,
         )  # fmt: skip
@@ -207,6 +204,14 @@ def _check_widths(named, least: int = 1) -> None:
     for name, value in named:
         if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
             raise ValueError(f"{name} holds {value!r}; expected a whole number of {least} or more")
+
+
+def _sides(size: int | Sequence[int], least: int) -> tuple[int, int]:
+    sides = tuple(size) if hasattr(size, "__len__") else (size, size)
+    if len(sides) != 2:
+        raise ValueError(f"size is {sides}; expected pixels, as in 28, or (height, width)")
+    _check_widths([("size", side) for side in sides], least=least)
+    return int(sides[0]), int(sides[1])
 
 
 def _check_output(output: str) -> None:
