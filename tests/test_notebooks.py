@@ -20,6 +20,8 @@ SETTLES = {
     "02_dense_autoencoder": {4, 6, 7, 8, 12},
     "03_convolutional_autoencoder": {5, 9, 10, 11, 12},
     "04_denoising_and_generation": {13, 14, 15, 16, 23},
+    "05_variational_autoencoder": {16},
+    "06_adversarial": {16, 17, 18},
 }
 
 chapters = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
