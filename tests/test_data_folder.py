@@ -412,6 +412,7 @@ def test_files_that_break_off_are_left_out_once_they_are_found(damaged, workers,
     everything = torch.arange(83)
     with pytest.warns(UserWarning, match=r"3 files .*010x\.jpg, train/020x\.jpg, train/090x\.jpg \(") as seen:
         first = list(train.batches(everything.split(10)))
+    seen = [warning for warning in seen if "fork" not in str(warning.message)]  # Python 3.12's, about threads in pytest
     assert len(seen) == 1 and seen[0].filename == __file__
     assert [len(batch) for batch in first] == [10, 9, 9, 10, 10, 10, 10, 10, 2]
     assert numbers_of(torch.cat(first)) == list(range(80))
