@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 PIP_ARGS ?=
+COURSE ?=
 TORCH_INDEX ?=
 PORT ?=
 BROWSER ?=
@@ -14,6 +15,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
+TEACH_STAMP := $(VENV)/.installed-teach
 START := notebooks/00_start_here.ipynb
 
 # Numbered chapters and assignment sources; a reader's own Untitled.ipynb is none of our business.
@@ -26,7 +28,7 @@ THREADS = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2}
 STALE := $(shell [ "$$(cat $(STAMP) 2>/dev/null)" = "$$(pwd -P)" ] && $(PY) -c '' 2>/dev/null || echo stale)
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab test seeds notebooks bench lint clean stale
+.PHONY: help install lab test seeds notebooks bench course grade release lint clean stale
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -36,7 +38,8 @@ help: ## this list
 	@echo '  PIP_ARGS="..."      passed to pip, for instance another package index'
 	@echo '  TORCH_INDEX=...     take torch and torchvision from this index, both, before the rest (CPU-only builds)'
 	@echo '  PORT=  BROWSER=none for make lab;  NB=notebooks/02_....ipynb for make notebooks;  ALL=1 for make clean'
-	@echo "  ARGS='--models dense' for make bench; ARGS=--help lists what it takes"
+	@echo "  ARGS='--models dense' for make bench, ARGS='--jobs 4' for make grade; ARGS=--help lists what each takes"
+	@echo '  COURSE=~/my-course  the folder of a class, for make course and make grade'
 
 install: $(STAMP) ## make .venv and install the course into it (safe to repeat)
 	@echo 'The course is installed in $(VENV). Next: make lab, or make test.'
@@ -69,7 +72,7 @@ lab: $(STAMP) ## open JupyterLab at notebooks/00_start_here.ipynb
 	  $(if $(PORT),--port=$(PORT)) $(if $(filter none,$(BROWSER)),--no-browser) \
 	  $$(if [ "$$(id -u)" = 0 ]; then echo --allow-root; fi)
 
-test: $(STAMP) ## lint, then the unit tests, then every notebook through nbval
+test: $(TEACH_STAMP) ## lint, then the unit tests, then every notebook through nbval
 	@echo '== 1 of 3: lint'
 	@$(LINT)
 	@echo '== 2 of 3: unit tests'
@@ -101,6 +104,24 @@ bench: $(BENCH_STAMP) ## train.fit beside Lightning, skorch, Keras and a plain l
 $(BENCH_STAMP): $(STAMP)
 	@echo '== Installing the trainers to compare with into $(VENV)'
 	@$(PY) -m pip install $(PIP_ARGS) -e '.[bench]'
+	@touch $@
+
+course: $(TEACH_STAMP) ## make the folder COURSE= for a class, with the assignments in it (adds what is missing, overwrites nothing)
+	@$(NAMED)
+	@$(PY) -m aetutor.grading '$(COURSE)' --setup $(ARGS)
+
+grade: $(TEACH_STAMP) ## repair, run in a sandbox, score and report what students handed in to the folder COURSE=
+	@$(NAMED)
+	@$(PY) -m aetutor.grading '$(COURSE)' $(ARGS)
+
+release: $(TEACH_STAMP) ## make the student copies of the assignments again, after a change to their source
+	@$(PY) -m aetutor.grading --release
+
+NAMED = [ -n '$(COURSE)' ] || { echo 'Name the folder of the class: make $@ COURSE=path' >&2; exit 1; }
+
+$(TEACH_STAMP): $(STAMP)
+	@echo '== Installing nbgrader into $(VENV)'
+	@$(PY) -m pip install $(PIP_ARGS) -e '.[teach]'
 	@touch $@
 
 LINT = $(PY) -m ruff check . && $(PY) -m ruff format --check . \

@@ -132,7 +132,7 @@ def test_a_module_that_is_a_folder_is_one_module(line):
 
 def test_every_module_has_its_row_in_the_readme_and_every_row_its_module(table):
     assert set(SOURCES) - {"__main__"} <= set(table)
-    assert set(table) <= set(SOURCES) | {"exercises"}
+    assert set(table) <= set(SOURCES)
 
 
 def test_the_readmes_table_is_the_designs(table):
@@ -288,6 +288,9 @@ def test_a_raises_line_names_real_errors_and_the_modules_tests_raise_them(name):
 @every
 def test_the_lesson_named_is_a_chapter(name):
     lesson = dict(fields(PUBLIC[name]))["taught in"]
+    if lesson == "notebooks/assignments/README.md":  # what teachers use; the README is theirs
+        assert name.startswith("grading.") or name == "exercises.Wrong"
+        return
     found = re.fullmatch(r"notebooks/((0\d)_[a-z0-9_]+)\.ipynb", lesson)
     assert found, lesson
     here = {path.stem[:2]: path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")}
