@@ -58,6 +58,7 @@ def test_torch_not_implementing_something_is_not_an_unwritten_answer():
 @pytest.mark.parametrize("spoil", [lambda x: x.add_(1), lambda x: x.zero_(), lambda x: x.t_(), lambda x: x.resize_(1)])
 def test_an_argument_changed_in_place_is_found(spoil):
     assert mistake(call, spoil, WANT.clone(), name="f") == "in-place"
+    assert mistake(call, lambda *, x: spoil(x), name="f", x=WANT.clone()) == "in-place"
 
 
 def test_a_stop_by_the_teacher_is_not_a_wrong_answer():
@@ -166,6 +167,13 @@ def test_a_hint_says_where_and_how_far_but_not_what_is_right():
     with pytest.raises(Wrong, match=r"it is 3\.5 at \[0, 2\], off by 0\.5") as caught:
         same(torch.tensor([[1.0, 2.0, 3.5], [4.0, 5.0, 7.0]]), WANT, name="x")
     assert caught.value.mistake == "value"
+
+
+def test_a_single_number_is_no_multiple_and_its_hint_does_not_give_it_away():
+    with pytest.raises(Wrong, match=r"^x is 3, and that is too small\.$") as caught:
+        same(3.0, 3.5, name="x")
+    assert caught.value.mistake == "value"
+    assert mistake(same, 7.0, 3.5, name="x") == "factor"
 
 
 def test_patches_of_torch_and_numpy_after_the_import_decide_nothing(monkeypatch):

@@ -44,21 +44,21 @@ def require(truth: bool, mistake: str, hint: str) -> None:
 def call(answer: Callable, *inputs, name: str, **settings):
     """What answer(*inputs, **settings) returns; Wrong if it is unwritten, fails, or changes a tensor it was given."""
     require(callable(answer), "missing", f"{name} should be a function, but it is {kind(answer)}.")
-    before = [_clone(_detach(value)) if _is_tensor(value) else None for value in inputs]
+    before = [(value, _clone(_detach(value))) for value in (*inputs, *settings.values()) if _is_tensor(value)]
     try:
         result = answer(*inputs, **settings)
     except Exception as error:
         if isinstance(error, NotImplementedError) and not error.args:  # torch raises it, too, but with words
-            raise Wrong("unanswered", f"{name} is not written yet: put your code in place of the last line.") from error
+            raise Wrong("unanswered", f"{name} is not written yet: put your code in place of the last line.") from None
         given = ", ".join(map(describe, inputs))
         words = f"{type(error).__name__}: {error}"
         raise Wrong("fails", f"{name}({given}) stops with {words}") from error
-    for number, (value, old) in enumerate(zip(inputs, before, strict=True), 1):
-        if old is not None and not (old.shape == value.shape and _equal(old, _detach(value))):
+    for value, old in before:
+        if not (old.shape == value.shape and _equal(old, _detach(value))):
             raise Wrong(
                 "in-place",
-                f"{name} changes its argument number {number} in place, and its caller still needs that. "
-                "Make a new tensor: x = x + 1 where x += 1, x.clamp(0, 1) where x.clamp_(0, 1) stood.",
+                f"{name} changes the tensor of shape {tuple(old.shape)} that it is given, and its caller still needs "
+                "that. Make a new one: x = x + 1 where x += 1, x.clamp(0, 1) where x.clamp_(0, 1) stood.",
             )
     return result
 
@@ -181,11 +181,13 @@ def same(
     if got.ndim == 2 and got.shape[0] == got.shape[1] and close(got.T, want, rtol=rtol, atol=atol):
         raise Wrong("transposed", f"{name} is transposed: rows and columns have changed places.")
     _factor(got, want, name=name, rtol=max(rtol, 1e-3), atol=atol, batch=batch, pixels=pixels)
-    worst = _unravel(_argmax(_abs(got - want)), got.shape) if got.ndim else ()
-    where = f" at {list(map(int, worst))}" if worst else ""
-    size = float(_abs(got - want)[worst])
+    if got.size == 1:  # how far off would be the solution
+        got, want = float(got.reshape(())), float(want.reshape(()))
+        raise Wrong("value", f"{name} is {got:.6g}, and that is too {'large' if got > want else 'small'}.")
+    worst = _unravel(_argmax(_abs(got - want)), got.shape)
+    size, where = float(_abs(got - want)[worst]), list(map(int, worst))
     raise Wrong(
-        "value", f"{name} has the right form but wrong values: it is {got[worst]:.6g}{where}, off by {size:.2g}."
+        "value", f"{name} has the right form but wrong values: it is {got[worst]:.6g} at {where}, off by {size:.2g}."
     )
 
 
@@ -204,9 +206,10 @@ def _factor(got, want, *, name: str, rtol: float, atol: float, batch: int | None
         known.append((1 / (batch * pixels), "pixels", "is averaged over images and pixels, as F.mse_loss does it."))
     known += [
         (2.0, "factor", "is twice what it should be."),
-        (0.5, "factor", "is half of what it should be. Is there a 2 from a square's derivative?"),
+        (0.5, "factor", "is half of what it should be. Is there a ½ too many, or a 2 lost on the way?"),
     ]
     for value, mistake, words in known:
         if _isclose(ratio, value, rel_tol=rtol):
             raise Wrong(mistake, f"{name} {words}")
-    raise Wrong("factor", f"{name} is {ratio:.4g} times what it should be, everywhere.")
+    if got.size > 1:  # of a single number, any value is a multiple
+        raise Wrong("factor", f"{name} is {ratio:.4g} times what it should be, everywhere.")
