@@ -3,8 +3,10 @@
 The wrong answers themselves are in tests/wrong/02_budget.py.
 """
 
+from collections import OrderedDict
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -31,7 +33,7 @@ def test_leaks_must_leave_the_images_alone():
         train.clamp_(max=200)
         return by_pairs(train, valid, tolerance=tolerance)
 
-    with pytest.raises(Wrong, match="in place") as caught:
+    with pytest.raises(Wrong, match="changes the tensor") as caught:
         exercises.check_leaks(answer)
     assert caught.value.mistake == "in-place"
 
@@ -51,7 +53,9 @@ def by_bytes(model, step, *, steps=3):
 
 def test_idle_is_right_in_each_case():
     cases = ["healthy", "cut", "left out", "frozen", "late", "small", "silent"]
-    assert exercises.check_idle(by_bytes, cases=cases, steps=4).startswith("idle: right for 7")
+    cases += ["border", "stops", "balanced", "turning"]
+    assert exercises.check_idle(by_bytes, cases=cases, steps=4).startswith("idle: right for 11")
+    exercises.check_idle(lambda *parts, steps: OrderedDict(by_bytes(*parts, steps=steps)), cases=cases)
     with pytest.raises(Wrong):
         exercises.check_idle(lambda model, step, steps: {}, cases=["cut"])
 
@@ -63,11 +67,13 @@ def by_corrcoef(inputs, targets):
     return ((best.indices == torch.arange(len(r)).to(r.device)) & (best.values > 1e-6)).double().mean()
 
 
-@pytest.mark.parametrize("settings", [{}, {"noise": 0.3, "dark": 0.7}, {"blank": True, "noise": 0.3}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"noise": 0.3, "dark": 0.7}, {"blank": True, "noise": 0.3}, {"shape": (3, 4, 7), "count": 25}]
+)
 def test_aligned_agrees_with_torchs_correlation_whatever_the_seed(settings):
     for seed in range(4):
         assert exercises.check_aligned(by_corrcoef, seed=seed, **settings)
-    with pytest.raises(Wrong):
+    with pytest.raises(Wrong, match="for set 1 of 2, and that is too large"):  # and not how much too large
         exercises.check_aligned(lambda inputs, targets: 1.0, **settings)
 
 
@@ -91,6 +97,14 @@ def test_train_step_may_be_written_otherwise_but_not_return_another_loss():
     with pytest.raises(Wrong) as caught:
         exercises.check_train_step(per_pixel)
     assert caught.value.mistake == "pixels"
+
+
+def test_train_step_says_more_about_a_tensor_than_about_another_float():
+    for kind, about in ((torch.tensor, True), (np.float32, False)):
+        with pytest.raises(Wrong, match="a Python float") as caught:
+            exercises.check_train_step(lambda *parts, kind=kind: kind(in_numbers(*parts)))
+        assert ("graph" in str(caught.value)) == about
+    exercises.check_train_step(lambda *parts: np.float64(in_numbers(*parts)))  # a float as well
 
 
 def tiny_run(fault, *, number=0):
@@ -142,6 +156,9 @@ def by_scikit_learn(train, valid, *, budget):
 @pytest.mark.parametrize("settings", [{}, {"seed": 1, "shape": (3, 2, 4)}, {"seed": 2, "ends": True}])
 def test_pca_numbers_needed_are_those_of_scikit_learn(settings):
     assert exercises.check_pca_numbers_needed(by_scikit_learn, **settings)
+    exercises.check_pca_numbers_needed(
+        lambda *sets, budget: np.int64(by_scikit_learn(*sets, budget=budget)), **settings
+    )
     with pytest.raises(Wrong):
         exercises.check_pca_numbers_needed(lambda train, valid, budget: 3, **settings)
 
@@ -166,9 +183,29 @@ def test_deliver_measures_what_comes_back():
     striped[..., 1::2] = 0
     images = SimpleNamespace(train=grey, valid=grey)
     bounds = {"error": 1e-6, "code": 1, "weights": 1}
-    assert "1 numbers" in exercises.check_deliver(lambda images: Mean(), images, **bounds, unseen=grey.flip(0))
+    assert "1 weights" in exercises.check_deliver(lambda images: Mean(), images, **bounds, unseen=grey.flip(0))
     cases = [({"unseen": striped}, "leak"), ({"code": 0}, "code"), ({"weights": 0}, "weights")]
     for change, mistake in cases:
         with pytest.raises(Wrong) as caught:
             exercises.check_deliver(lambda images: Mean(), images, **(bounds | change))
         assert caught.value.mistake == mistake
+
+
+def test_deliver_tells_no_room_to_spare_from_a_leak_and_wants_a_network_that_can_be_copied():
+    draw = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (2000, 1, 4, 4), generator=draw, dtype=torch.uint8)
+    work = SimpleNamespace(train=images, valid=images[:1000])
+    bounds = {"error": 0.1, "code": 1, "weights": 1, "unseen": images[1000:]}
+    assert exercises.check_deliver(lambda images: Mean(), work, **bounds)
+    with pytest.raises(Wrong, match="without room to spare") as caught:
+        exercises.check_deliver(lambda images: Mean(), work, **bounds, allowed=0.05)
+    assert caught.value.mistake == "budget"
+
+    def keeps_a_graph(images):
+        model = Mean()
+        model.last = model.gain * 2
+        return model
+
+    with pytest.raises(Wrong, match="cannot be copied") as caught:
+        exercises.check_deliver(keeps_a_graph, work, **(bounds | {"weights": 2}))
+    assert caught.value.mistake == "bypass"

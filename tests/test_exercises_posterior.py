@@ -76,7 +76,7 @@ def test_a_right_answer_passes_for_any_data(seed):
     exercises.check_draws(draws, shape=(20 + seed, 30, 9))
 
 
-def test_noise_that_two_images_share_in_part_is_found_by_its_gradient_or_its_moments():
+def test_noise_of_another_width_is_found_by_its_moments():
     def wide(mu, logvar, *, count, dice):
         return mu + 1.1 * (draws(mu, logvar, count=count, dice=dice) - mu)
 
@@ -96,12 +96,34 @@ def test_a_diagnosis_has_to_name_every_run_and_use_the_names():
         exercises.check_diagnosis(lambda run: 3, runs)
 
 
+def test_an_answer_that_writes_into_a_run_spoils_it_for_no_other():
+    run = namedtuple("run", "mu logvar")(torch.zeros(4, 2), torch.ones(4, 2))
+    exercises.check_diagnosis(lambda run: run.logvar.exp_() is None or "sound", [("sound", run)])
+    assert run.logvar.eq(1).all()
+
+
+def test_what_is_told_may_come_as_a_list_but_has_to_be_three_tensors():
+    exercises.check_told(lambda mu, logvar: list(told(mu, logvar)))
+    for answer, words in ((lambda mu, logvar: mu, "a Tensor"), (lambda mu, logvar: told(mu, logvar)[:2], "2 of them")):
+        with pytest.raises(Wrong, match=words):
+            exercises.check_told(answer)
+
+
 def test_mending_needs_a_rate_and_a_gain_and_finite_numbers():
     assert "6.0 nats of rate" in exercises.check_mended((106.0, 6.0), (111.0, 3.0))
-    for got, mistake in (((110.0, 3.0), "silent"), ((100.0, 30.0), "dear"), ((float("nan"), 6.0), "nan")):
+    for got, mistake in (
+        ((110.0, 3.0), "silent"),
+        ((100.0, 30.0), "dear"),
+        ((107.5, 6.0), "dear"),
+        ((float("nan"), 6.0), "nan"),
+    ):
         with pytest.raises(Wrong) as caught:
             exercises.check_mended(got, (111.0, 3.0))
         assert caught.value.mistake == mistake
+    with pytest.raises(Wrong, match=r"only 0\.50 nats above"):
+        exercises.check_mended((107.5, 6.0), (111.0, 3.0))
+    with pytest.raises(Wrong, match=r"16\.00 nats below"):
+        exercises.check_mended((100.0, 30.0), (111.0, 3.0))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")

@@ -1,5 +1,6 @@
 """The checks of assignment 06: right answers of several forms pass, and each mistake gets its own hint."""
 
+import numpy as np
 import pytest
 import torch
 from scipy.linalg import sqrtm
@@ -47,6 +48,8 @@ def test_a_root_of_a_matrix_without_full_rank_may_not_be_nan():
         (lambda m: -by_svd(m), "sign"),
         (lambda m: torch.linalg.cholesky(m).T, "asymmetric"),
         (lambda m: 2 * by_svd(m), "factor"),
+        (lambda m: by_svd(m + 1e-6 * torch.eye(len(m), dtype=m.dtype)), "offset"),
+        (lambda m: by_svd(m.float()).double(), "offset"),
         (lambda m: by_svd(m)[0], "shape"),
         (lambda m: by_svd(m).numpy(), "type"),
         (lambda m: by_svd(m).float(), "dtype"),
@@ -82,6 +85,8 @@ def test_a_distance_that_is_wrong_is_told_how(answer, name):
 
 
 def test_a_pair_is_a_pair_of_shares():
+    for form in (tuple, list, torch.tensor, np.array):
+        exercises.check_precision_recall(lambda a, b, k, form=form: form(measure.precision_recall(a, b, k=k)))
     assert mistake(exercises.check_precision_recall, lambda a, b, k: 0.5) == "type"
     assert mistake(exercises.check_precision_recall, lambda a, b, k: (0.5, 0.5, 0.5)) == "shape"
     counts = lambda a, b, k: torch.tensor(measure.precision_recall(a, b, k=k)) * torch.tensor([len(b), len(a)])  # noqa: E731
@@ -103,6 +108,18 @@ def bootstrap(x, score, *, level, draws, generator, rule="linear", more=False):
 def test_each_rule_for_a_quantile_is_right_and_so_is_to_score_all_rows_too(how):
     for level, draws in ((0.95, 200), (0.6, 45)):
         exercises.check_interval(lambda *a, **b: bootstrap(*a, **b, **how), level=level, draws=draws)
+
+
+@pytest.mark.parametrize("form", [np.quantile, torch.quantile])
+def test_scores_may_be_kept_in_float32_and_the_ends_in_an_array(form):
+    def answer(x, score, *, level, draws, generator):
+        rows = torch.randint(len(x), (draws, len(x)), generator=generator)
+        scores = torch.tensor([score(x[row]) for row in rows])
+        ends = torch.tensor([(1 - level) / 2, (1 + level) / 2])
+        return form(scores if form is torch.quantile else scores.numpy(), ends)
+
+    for seed in range(30):  # of seven rows, two seeds may well have the same ends
+        exercises.check_interval(answer, draws=333, count=7, seed=seed)
 
 
 @pytest.mark.parametrize(
@@ -162,6 +179,12 @@ def test_a_distance_of_images_that_are_not_moved_is_told_so():
     still = lambda x, others, reach: by_loops(x, others, reach=0)  # noqa: E731
     assert mistake(exercises.check_shifted_distance, still) == "unmoved"
     assert mistake(exercises.check_shifted_distance, lambda x, others, reach: by_loops(x, others)[:3]) == "shape"
+
+
+def test_moving_the_others_is_told_at_the_border_only():
+    swapped = lambda x, others, reach: torch.cat([by_loops(others, y[None], reach=reach).amin()[None] for y in x])  # noqa: E731
+    assert "right" in exercises.check_shifted_distance(swapped)
+    assert mistake(exercises.check_shifted_distance, swapped, frame=0) == "others-moved"
 
 
 # --- Verdict ----------------------------------------------------------------------------------------------------

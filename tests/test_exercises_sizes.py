@@ -109,8 +109,72 @@ def test_an_autoencoder_that_rounds_up_with_paddings_of_its_own_passes(widths):
     raises("missing", exercises.check_autoencoder, lambda *a, **b: nn.Flatten(), shape=(1, 8, 8), code=2, widths=(2,))
 
 
+class Two(nn.Module):
+    def __init__(self, encoder, decoder):
+        super().__init__()
+        self.encode, self.decoder = encoder, decoder
+
+    def decode(self, z):
+        return self.decoder(z).sigmoid()
+
+    def forward(self, x):
+        return self.decode(self.encode(x))
+
+
+def build(shape, *, code, widths, after=(), between=None, end=(), **how):
+    """A network of one halving, with some layers as the cases want them; rows and columns are even."""
+    maps = (widths[0], shape[1] // 2, shape[2] // 2)
+    n = widths[0] * maps[1] * maps[2]
+    between = [nn.ReLU(inplace=True)] if between is None else between
+    encoder = nn.Sequential(nn.Conv2d(shape[0], widths[0], 4, 2, 1), *after, *between, nn.Flatten(), nn.Linear(n, code))
+    up = nn.ConvTranspose2d(widths[0], shape[0], **({"kernel_size": 4, "stride": 2, "padding": 1} | how))
+    return Two(encoder, nn.Sequential(nn.Linear(code, n), nn.Unflatten(1, maps), nn.Dropout(), up, *end))
+
+
+CASE = {"shape": (2, 8, 6), "code": 3, "widths": (4,)}
+
+
+def test_normalization_dropout_and_an_activation_in_place_are_no_mistakes():
+    for after in ([nn.BatchNorm2d(4)], [nn.Dropout(0.5)], [nn.BatchNorm2d(4), nn.Dropout2d(0.5)]):
+        assert "right" in exercises.check_autoencoder(lambda s, after=after, **k: build(s, after=after, **k), **CASE)
+    network = lambda s, **k: build(s, between=[nn.Tanh()], end=[nn.BatchNorm2d(2), nn.Dropout()], **k)  # noqa: E731
+    assert "right" in exercises.check_autoencoder(network, **CASE)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "how"),
+    [
+        ("activated", {"end": [nn.Sigmoid()]}),
+        ("activated", {"end": [nn.ReLU(inplace=True)]}),
+        ("linear", {"between": []}),
+        ("dilation", {"padding": 3, "output_padding": 1, "dilation": 2}),
+    ],
+)
+def test_what_the_text_asks_of_layers_is_checked(mistake, how):
+    raises(mistake, exercises.check_autoencoder, lambda s, **k: build(s, **how, **k), **CASE)
+
+
+def test_an_error_says_what_it_means_in_this_question():
+    def strict(n, layers):
+        return [n, n + 2 * layers[0]["padding"] - layers[0]["kernel"] + 1]
+
+    with pytest.raises(Wrong, match="This key may be missing"):
+        exercises.check_sizes(strict, n=9, layers=[{"kernel": 3}])
+    layer = {"kernel": 3, "stride": 2, "padding": 1}
+    case = {"small": (14, 22), "large": (28, 43), **layer}
+    with pytest.raises(Wrong, match="return missing"):
+        exercises.check_output_paddings(lambda *given, **how: None, **case)
+    with pytest.raises(Wrong, match="return missing"):
+        exercises.check_even_layer(lambda *given, **how: None, small=13, large=27, stride=2)
+    with pytest.raises(Wrong, match=r"Counts are whole"):
+        exercises.check_writes(lambda small, **how: torch.ones(2, 2), small=(1, 1), kernel=2, stride=2)
+    up = {"kind": "transposed", "channels": 1, "kernel": 3, "stride": 2, "padding": 1, "output_padding": (0, 0)}
+    with pytest.raises(Wrong, match="return missing"):
+        exercises.check_cost(lambda *given: None, shape=(1, 5, 5), layers=[up])
+
+
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # torch compiles its forward derivatives in an old way
-@pytest.mark.parametrize("case", ["smooth", "rectified", "opposed", "faint"])
+@pytest.mark.parametrize("case", ["smooth", "rectified", "opposed", "mirrored", "faint"])
 def test_footprint_accepts_forward_derivatives(case):
     def forward(decode, z, *, row, column):
         found = False

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import zipfile
 
 import nbformat
 import pytest
@@ -225,6 +226,27 @@ def test_nbgraders_own_commands_understand_the_folder(tmp_path, origin):
     assert [c.source for c in made.cells] == [c.source for c in ours.cells]
     assert [c.metadata.get("nbgrader") for c in made.cells] == [c.metadata.get("nbgrader") for c in ours.cells]
     assert (folder / "gradebook.db").is_file()
+
+
+@pytest.mark.slow
+def test_nbgrader_sorts_archives_of_moodle_and_canvas_into_the_folder(tmp_path, origin):
+    folder = tmp_path / "course"
+    grading.set_up(folder, assignments=origin)
+    archives = folder / "downloaded" / "small" / "archive"
+    archives.mkdir(parents=True)
+    with zipfile.ZipFile(archives / "moodle.zip", "w") as moodle:
+        moodle.writestr("Ada Lovelace_12345_assignsubmission_file_/small.ipynb", "ada")
+        moodle.writestr("Émile Zola_99_assignsubmission_file_/small (1).ipynb", "zola")
+        moodle.writestr("Émile Zola_99_assignsubmission_file_/holiday.jpg", "x")
+    with zipfile.ZipFile(archives / "canvas.zip", "w") as canvas:
+        canvas.writestr("turingalan_4711_815_small-1.ipynb", "turing")
+        canvas.writestr("hoppergrace_LATE_4712_816_small.ipynb", "hopper")
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    command = [sys.executable, "-m", "nbgrader", "zip_collect", "small"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | {"PATH": path})
+    assert done.returncode == 0, done.stderr
+    found = {path.parents[1].name: path.read_text() for path in (folder / "submitted").rglob("*.ipynb")}
+    assert found == {"Ada Lovelace": "ada", "Émile Zola": "zola", "turingalan": "turing", "hoppergrace": "hopper"}
 
 
 @pytest.mark.parametrize(("place", "words"), [("nowhere", "is no folder"), (".", "no folder `source`")])

@@ -6,13 +6,15 @@ from .budget import check_deliver, check_pca_numbers_needed
 from .decoders import check_autoencoder, check_footprint
 from .denoisers import check_camera_settings, check_trained_denoiser, check_unbiased_risk
 from .descent import check_descend, check_largest_step, check_uncorrelated
-from .faults import check_aligned, check_leaks, check_name_fault
+from .evidence import check_name_fault
+from .faults import check_aligned, check_leaks
 from .features import check_frechet, check_matrix_root, check_precision_recall
 from .gradient import check_numeric_gradient, check_tied_gradient, check_tied_loss
+from .intervals import check_interval
 from .noise import check_clipped_noise_level, check_kind_of_noise, check_noise_level, check_psnr_of_set
 from .posterior import check_charge, check_diagnosis, check_mended, check_told
 from .saddles import check_way_out
-from .samplers import check_interval, check_share_nearer, check_shifted_distance, check_verdict
+from .samplers import check_share_nearer, check_shifted_distance, check_verdict
 from .sizes import check_cost, check_even_layer, check_output_paddings, check_sizes, check_writes
 from .steps import check_idle, check_train_step
 

@@ -14,6 +14,8 @@ _Bernoulli, _Normal, _divergence, _logsumexp = Bernoulli, Normal, kl_divergence,
 _Generator, _equal, _grad, _rng = torch.Generator, torch.equal, torch.autograd.grad, torch.get_rng_state
 _rand, _randn, _here, _double = torch.rand, torch.randn, torch.cuda.is_available, torch.float64
 _exp, _finite, _std = np.exp, np.isfinite, np.std
+_absolute, _correlations, _log, _moved, _triangle = np.abs, np.corrcoef, np.log, np.moveaxis, np.triu
+_pi = np.pi
 
 
 def check_divergence(
@@ -44,11 +46,15 @@ def check_divergence(
         want = _divergence(q, p).sum(1)
         standard = _normal(mu * 0, mu * 0)
         wide = _divergence(_normal(mu, 2 * logvar), _normal(prior_mu, 2 * prior_logvar)).sum(1)
+        ratio = (p.stddev / q.stddev).log()  # log s/σ
+        unsquared = (ratio - 0.5 + (q.variance + (q.mean - p.mean) ** 2) / (2 * p.stddev)).sum(1)
         mistakes = {
             "reversed": (_divergence(p, q).sum(1), "is KL(prior ‖ q). Which of the two is averaged over?"),
             "prior": (_divergence(q, standard).sum(1), "is the rate against N(0, I). Where does the prior come in?"),
             "averaged": (want / shape[1], "is averaged over the code numbers where their sum is asked for."),
             "deviation": (wide, "takes logvar as the log of the standard deviation. It is that of the variance."),
+            "square": (unsquared, "divides by 2s where the formula has 2s². What is s² in terms of prior_logvar?"),
+            "logarithm": (want - 2 * ratio.sum(1), "has the logarithm upside down. Which of s and σ is divided?"),
             "constant": (want + shape[1] / 2, "is too large by ½ for each code number. For q = prior it should be 0."),
         }
         same(got, want, name=name, rtol=1e-3, atol=1e-5, mistakes=mistakes)
@@ -83,14 +89,21 @@ def check_draws(answer: Callable, *, shape: tuple = (60, 40, 3), dtype: torch.dt
         )
         words = f"{name} gives the same codes when it is called again. Do not seed dice: it has to go on."
         require(not _equal(z, drawn(own)), "reseeded", words)
-        by_mu, by_logvar = _grad(z.sum(), (mu, logvar), allow_unused=True)
+        weights = _randn(shape, generator=dice, dtype=dtype, device=where)  # noise that sums to 0 must not hide
+        by_mu, by_logvar = _grad((weights * z).sum(), (mu, logvar), allow_unused=True)
         for what, gradient in (("mu", by_mu), ("logvar", by_logvar)):
             words = f"no gradient of {name} reaches {what}, so the encoder cannot learn it from the decoder."
             require(gradient is not None and not close(gradient, 0 * mu), "detached", words)
-        half = 0.5 * (z - mu).sum(0)
+        half, raw = 0.5 * (weights * (z - mu)).sum(0), (weights * (z - mu) / logvar).sum(0)
         words = "takes logvar as the log of the standard deviation. It is that of the variance."
-        same(by_mu, 0 * mu + shape[0], name=f"the gradient of {name} by mu")
-        mistakes = {"deviation": (2 * half, words)}
+        same(by_mu, weights.sum(0), name=f"the gradient of {name} by mu", rtol=1e-3, atol=1e-3)
+        mistakes = {
+            "deviation": (2 * half, words),
+            "raw": (
+                raw,
+                "is that of mu + logvar · noise. logvar is no width: it is a logarithm, and below 0 at times.",
+            ),
+        }
         label = f"the gradient of {name} by logvar"
         same(by_logvar, half, name=label, rtol=1e-3, atol=1e-3, mistakes=mistakes)
         _check_noise((plain(z) - plain(mu)) / _exp(plain(logvar) / 2), name=name)
@@ -102,6 +115,11 @@ def _check_noise(noise: np.ndarray, *, name: str) -> None:
     for axis, what in enumerate(("draws", "images", "code numbers")):
         shared = noise.shape[axis] > 1 and _std(noise, axis=axis).max() < 1e-3
         require(not shared, "shared", f"{name} uses the same noise for all {what}. Each of them needs its own.")
+        rows = _moved(noise, axis, 0).reshape(noise.shape[axis], -1)
+        if min(rows.shape) > 1:
+            alike = _absolute(_triangle(_correlations(rows), 1)).max() > 0.99
+            words = f"{name} uses the same noise, or the same with its sign turned, for some of the {what}. "
+            require(not alike, "shared", words + "Each of them needs its own.")
     size, count = float(_std(noise)), noise.size
     words = f"the noise of {name}, (z − μ)/σ, has the standard deviation {size:.3f}; 1 was expected."
     require(abs(size - 1) < 5 / (2 * count) ** 0.5, "noise", words)
@@ -136,12 +154,16 @@ def check_elbo(
         attached(tensor(got, name=name, shape=shape[1:2], like=logits), name=name)
         told = _Bernoulli(logits=logits.to(_double)).log_prob(x.to(_double)).sum((2, 3, 4))  # (K, B)
         each, weight, pixels = told.mean(0), 1.0 if beta is None else beta, x[0].numel()
-        want = each - weight * rate
+        want, largest = each - weight * rate, told.logsumexp(0) - _log(told.shape[0])
         mistakes = {
             "added": (each + weight * rate, "adds the rate. A bound gets lower as the rate rises."),
             "pixels": (each / pixels - weight * rate, "averages log p(x | z) over the pixels and does not the rate."),
             "draws": (told.sum(0) - weight * rate, "sums over the draws where their mean is asked for."),
             "beta": (each - rate, "does not change with beta."),
+            "both": (weight * (each - rate), "has beta at log p(x | z), too. It is the weight of the rate alone."),
+            "first": (told[0] - weight * rate, "uses the first draw alone. Each image has several."),
+            "inside": (largest - weight * rate, "takes the mean inside the logarithm. The ELBO has it outside."),
+            "mixed": (each - weight * rate.mean(), "charges every image the mean rate. Each image has its own."),
             "weighted": (weight * each - rate, "has beta at log p(x | z). It is the weight of the rate."),
         }
         if shape[1] > 1 and close(got[:-1], want[:-1]) and not close(got[-1:], want[-1:], atol=1e-2):
@@ -184,16 +206,25 @@ def check_weighted_bound(
         q, prior = _normal(mu, logvar), _normal(0 * mu, 0 * mu)
         pixels = plain(_Bernoulli(logits=logits.to(_double)).log_prob(x.to(_double)).sum((2, 3, 4)))
         p_z, q_z = plain(prior.log_prob(z.to(_double)).sum(2)), plain(q.log_prob(z.to(_double)).sum(2))
-        weights, count = pixels + p_z - q_z, np.log(draws)
+        weights, count = pixels + p_z - q_z, _log(draws)
         want = _logsumexp(weights, 0) - count
         flat = q_z + plain(logvar).sum(1) / 2
         closed = _logsumexp(pixels, 0) - count - plain(_divergence(q, prior).sum(1))
+        level = 0.5 * code * _log(2 * _pi)  # what log √(2π) adds to a density of all code numbers
+        words = "has √(2π) in one of the two densities only. Either both have it, or neither: there it cancels."
         mistakes = {
             "outside": (weights.mean(0), "is the mean of the logarithms. Here the mean is inside the logarithm."),
             "sum": (want + count, "sums the weights of the draws where their mean is asked for."),
             "prior": (_logsumexp(pixels - q_z, 0) - count, "leaves p(z) out of the weights."),
             "proposal": (_logsumexp(pixels + p_z, 0) - count, "leaves q(z | x) out of the weights."),
             "density": (_logsumexp(pixels + p_z - flat, 0) - count, "has a log q without its −½ Σ logvar."),
+            "swapped": (_logsumexp(pixels + q_z - p_z, 0) - count, "has p(z) and q(z | x) in each other's place."),
+            "constant-in-q": (want + level, words),
+            "constant-in-p": (want - level, words),
+            "averaged": (
+                _logsumexp(pixels + (p_z - q_z) / code, 0) - count,
+                "averages log p(z) and log q(z | x) over the code numbers where their sum is asked for.",
+            ),
             "closed": (closed, "uses the rate in closed form. Each draw has its own log q − log p."),
         }
         words = f"{name} is infinite or nan: exp(−600) is 0 in float32. Which function of torch takes the logarithm of "

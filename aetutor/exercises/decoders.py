@@ -1,6 +1,7 @@
 """Checks of assignment 03: a convolutional autoencoder of any size, and which pixels one cell of its maps touches."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ _stack = np.stack
 
 RESIZERS = {"interpolate", "upsample", "grid_sample", "adaptive_avg_pool2d", "adaptive_max_pool2d"}
 CUTTERS = {"pad", "narrow", "__getitem__", "index_select"}
+STEPS = 1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8
 
 
 def check_autoencoder(answer: Callable, *, shape: Sequence[int], code: int, widths: Sequence[int]) -> str:
@@ -33,10 +35,17 @@ def check_autoencoder(answer: Callable, *, shape: Sequence[int], code: int, widt
     network = call(answer, shape, name="autoencoder", code=code, widths=widths)
     case = f"autoencoder({shape}, code={code}, widths={widths})"
     require(isinstance(network, nn.Module), "type", f"{case} should be an nn.Module, but it is {kind(network)}.")
+    network.eval()  # so that batch normalization and dropout leave images alone alike
     for part in ("encode", "decode"):
         require(hasattr(network, part), "missing", f"{case} has no .{part}. Return Network(encoder, decoder).")
     x = _rand(3, *shape, generator=_generator().manual_seed(code))
     z = tensor(call(network.encode, x, name=f"{case}.encode"), name="encode(x)", shape=(3, code), like=x)
+    with _Watch(network) as watch:
+        call(network.encode, 20 * x - 10, name=f"{case}.encode")  # wide enough for both sides of a ReLU
+    steps = [seen for seen in watch.outputs if isinstance(seen[0], nn.Conv2d | nn.Linear)]
+    bare = [a for (a, _, out), (_, into, _) in pairwise(steps) if type(a) is nn.Conv2d and _same_values(out, into)]
+    words = "an activation between a convolution and the next layer is missing; without it the two are one linear map."
+    require(not bare, "linear", f"{case}: {words}")
     with _Watch(network) as watch:
         x_hat = call(network.decode, z, name=f"{case}.decode")
     calls = ", ".join(sorted(watch.calls))
@@ -51,13 +60,19 @@ def check_autoencoder(answer: Callable, *, shape: Sequence[int], code: int, widt
     require(
         bool((x_hat >= 0).all() and (x_hat <= 1).all()), "range", f"{case}: x_hat leaves 0 … 1. Where is the sigmoid?"
     )
-    last = [a for a, _ in watch.outputs if next(a.parameters(recurse=False), None) is not None][-1:]
+    last = [(a, out) for a, _, out in watch.outputs if next(a.parameters(recurse=False), None) is not None][-1:]
     words = "the pixels come from a linear layer. It should lead to the smallest maps, and transposed ones from there."
-    require(not any(isinstance(a, nn.Linear) for a in last), "dense", f"{case}: {words}")
+    require(not any(isinstance(a, nn.Linear) for a, _ in last), "dense", f"{case}: {words}")
     down = [a.out_channels for a in network.modules() if type(a) is nn.Conv2d and a.stride == (2, 2)]
-    up = [a for a, _ in watch.outputs if isinstance(a, nn.ConvTranspose2d)]
+    up = [a for a, _, _ in watch.outputs if isinstance(a, nn.ConvTranspose2d)]
     words = f"found convolutions of stride 2 to {down} channels, and {len(up)} transposed ones"
     require((down, len(up)) == (list(widths), len(widths)), "layers", f"{case}: one per width is asked for; {words}.")
+    words = (
+        "x_hat is not the sigmoid of what the last layer gives. Is there an activation, or a second sigmoid, behind it?"
+    )
+    require(all(_same_values(out.sigmoid(), x_hat) for _, out in last), "activated", f"{case}: {words}")
+    words = f"dilation 1 is asked for, and here are {[a.dilation for a in up]}."
+    require(all(a.dilation == (1, 1) for a in up), "dilation", f"{case}: {words}")
     for k, s, p, q in (
         side for a in up for side in zip(a.kernel_size, a.stride, a.padding, a.output_padding, strict=True)
     ):
@@ -81,7 +96,7 @@ def check_footprint(answer: Callable, *, row: int, column: int, case: str = "smo
 
     answer     : (decode, z, *, row, column) -> (H, W) bool   under test
     row, column : int        of the cell, 0 … 2 and 0 … 3
-    case       : str         the decoder: "smooth", "rectified", "opposed" or "faint"
+    case       : str         the decoder: "smooth", "rectified", "opposed", "mirrored" or "faint"
     seed       : int         of its weights and of the codes
     returns    : str         what was verified
     raises     : Wrong       if the answer is not right; the message is a hint
@@ -97,18 +112,31 @@ def check_footprint(answer: Callable, *, row: int, column: int, case: str = "smo
     name = f"footprint(decode, z, row={row}, column={column})"
     turned = tuple(getattr(got, "shape", ())) == z.shape[2:]
     require(not turned, "direction", f"{name} has the size of z's maps: these are the cells that a pixel needs.")
-    tensor(got, name=name, shape=want.shape, dtype=torch.bool)
+    tensor(got, name=name, shape=want.shape)
+    words = f"{name} should be torch.bool, but it is {got.dtype}. A mask is bool: where is it compared with != 0?"
+    require(got.dtype == torch.bool, "dtype", words)
     missing = want & (plain(got) == 0)
     swapped = (slopes[:, :, :, column, row] != 0).any((0, 1, 2)) if column < 3 else ~want
-    cancelled = abs(here.sum(1)) > 1e-12 * abs(here).max()
+    small = 1e-12 * abs(here).max()
+    sums = [(abs(here.sum(axes, keepdims=True)) > small).any((0, 1, 2)) for axes in (1, 2, (1, 2), (0, 1, 2))]
+    found = size[plain(got) > 0]
+    level = found.min() if len(found) else 1e-6
     known = {
         "transposed": (close(got, swapped), "row and column have changed places."),
         "batch": (close(got, (here[0] != 0).any((0, 1))), "other images of the batch show more pixels."),
         "channels": (close(got, (here[:, 0] != 0).any((0, 1))), "the cell has more channels than the first."),
-        "cancelled": (close(got, cancelled.any((0, 1))), "what two channels do can cancel out. Look at each alone."),
-        "threshold": (missing.any() and size[missing].max() < 1e-6, "a small derivative is not zero and counts too."),
+        "cancelled": (any(close(got, one) for one in sums), "what two channels do can cancel out. Look at each alone."),
+        "negative": (close(got, (here > 0).any((0, 1, 2))), "a negative derivative counts too."),
+        "every": (close(got, (here != 0).any((1, 2)).all(0)), "one image of the batch is enough."),
+        "threshold": (
+            missing.any() and not (plain(got) > want).any() and size[missing].max() < level,
+            "a small derivative is not zero and counts too.",
+        ),
     }
     wrong = plain(got) != want
+    steps = [mask for by in (STEPS if wrong.any() else ()) for mask in _moved(decode, z, row, column, by)]
+    words = "that is what a step of z changes. A step is not a derivative: it rounds, or goes past a bend of the ReLU."
+    known["step"] = (any(close(got, moved) for moved in steps), words)
     look(bool(wrong.any()), known, case=name)
     words = f"{int(missing.sum())} pixels are missing, {int((wrong & ~want).sum())} too many"
     require(not wrong.any(), "value", f"{name}: {words}. Is a pixel counted if any channel of any image changes?")
@@ -119,8 +147,23 @@ def check_footprint(answer: Callable, *, row: int, column: int, case: str = "smo
     return f"footprint: right for cell ({row}, {column}) of decoder '{case}'"
 
 
+def _moved(decode: Callable, z: Tensor, row: int, column: int, by: float) -> list[np.ndarray]:
+    """The pixels that change by a step, not a derivative, of one cell: of each channel alone, and of both."""
+    found, before = [], decode(z)
+    for channels in ([0], [1], [0, 1]):
+        there = z.clone()
+        there[:, channels, row, column] += by
+        found.append(plain(decode(there) != before).any((0, 1)))
+    return [found[0] | found[1], found[2]]
+
+
+def _same_values(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors agree, whatever their shapes."""
+    return close(plain(one).ravel(), plain(other).ravel(), atol=1e-7)
+
+
 class _Watch(TorchFunctionMode):
-    """Notes the layers that run and what they return, and the calls on pictures, tensors of four dimensions."""
+    """Notes the layers that run, what they take and return, and the calls on pictures, tensors of four dimensions."""
 
     def __init__(self, network: nn.Module):
         super().__init__()
@@ -128,7 +171,9 @@ class _Watch(TorchFunctionMode):
         self.hooks = [layer.register_forward_hook(self._note) for layer in network.modules()]
 
     def _note(self, layer, inputs, output):
-        self.outputs.append((layer, output))
+        # Copies: an activation that works in place would change them.
+        seen = (value.detach().clone() if isinstance(value, Tensor) else None for value in (*inputs[:1], output))
+        self.outputs.append((layer, *seen))
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         if args and isinstance(args[0], Tensor) and args[0].dim() == 4:

@@ -9,7 +9,8 @@ from torch import Tensor
 from .answers import Wrong, call, close, kind, number, plain, require, same, tensor
 
 # What decides a verdict is kept by private names, taken at import (see answers.py).
-_array, _diag, _eigvalsh, _singular = np.array, np.diag, np.linalg.eigvalsh, np.linalg.svd
+_array, _diag, _ndarray, _singular = np.array, np.diag, np.ndarray, np.linalg.svd
+_eigh, _eigvalsh = np.linalg.eigh, np.linalg.eigvalsh
 _isfinite, _maximum, _sort, _sqrt, _stack = np.isfinite, np.maximum, np.sort, np.sqrt, np.stack
 _is_tensor, _double = torch.is_tensor, torch.float64
 
@@ -57,6 +58,12 @@ def _check_root(root: np.ndarray, matrix: np.ndarray, rounding: float) -> None:
         }
         for mistake, (found, hint) in tried.items():
             require(not close(found, matrix, **fine), mistake, f"{name} {hint}")
+        nearly = symmetric and close(root @ root, matrix, rtol=0, atol=1e-3 * size)
+        hint = (
+            f"is nearly right: its square misses the matrix by {abs(root @ root - matrix).max():.1g}. Is something "
+            "added to the matrix or its eigenvalues, or are these raised to a bound? Is float64 kept all along?"
+        )
+        require(not nearly, "offset", f"{name} {hint}")
         right = symmetric and close(_eigvalsh(root) ** 2, _maximum(_eigvalsh(matrix), 0), rtol=0.001, atol=fine["atol"])
         hint = "has the right eigenvalues along the wrong axes. Are eigh's eigenvectors its rows or its columns?"
         require(not right, "axes", f"{name} {hint}")
@@ -112,6 +119,7 @@ def _check_distance(got: float, a: np.ndarray, b: np.ndarray) -> None:
     wide = ca.trace() * (n - 1) / n + cb.trace() * (m - 1) / m - 2 * cross * ((n - 1) * (m - 1) / n / m) ** 0.5
     halves = _sqrt(_maximum(_eigvalsh(ca @ cb), 0)).sum()  # eigh reads one half of a matrix, symmetric or not
     raised = float((raw[0] ** 2).sum() + (raw[1] ** 2).sum()) - 2 * _nuclear(*raw)
+    product = float((_root(ca) * _root(cb)).sum())  # the trace of a product of two symmetric matrices
     apart = ((_sqrt(_diag(ca)) - _sqrt(_diag(cb))) ** 2).sum()
     tried = {
         "rooted": (max(want, 0) ** 0.5, "this is the distance; its square is asked for, as in the FID."),
@@ -121,6 +129,11 @@ def _check_distance(got: float, a: np.ndarray, b: np.ndarray) -> None:
         "cross-term": (scale - cross, "a set is not 0 apart from itself. Look at the factor before the last root."),
         "divisor": (shift + wide, "the covariances have the divisor N; with N − 1 they are right on average."),
         "not-symmetric": (scale - 2 * halves, "eigh is given the product of two covariances, which is not symmetric."),
+        "roots-product": (
+            scale - 2 * product,
+            "the roots of both covariances are multiplied. A product of two roots is not the root of the product, "
+            "unless the two matrices commute.",
+        ),
         "diagonal": (shift + apart, "the spread of each feature counts, but not how features go together."),
         "elementwise": (scale - 2 * _sqrt(_maximum(_diag(ca @ cb), 0)).sum(), "the last root is taken of each entry."),
         "uncentred": (shift + raised, "the covariances are taken around 0 and not around the means."),
@@ -131,6 +144,11 @@ def _check_distance(got: float, a: np.ndarray, b: np.ndarray) -> None:
     hint = f"{got:.6g} is nearly right, off by {off:.2g}. In what precision are the covariances and roots taken?"
     require(known or close(got, want, **fine) or off > 0.02 * scale, "precision", f"frechet(a, b): {hint}")
     same(got, want, name="frechet(a, b)", mistakes=tried, **fine)
+
+
+def _root(matrix: np.ndarray) -> np.ndarray:
+    values, axes = _eigh(matrix)
+    return axes * _sqrt(_maximum(values, 0)) @ axes.T
 
 
 def _nuclear(a: np.ndarray, b: np.ndarray) -> float:
@@ -170,8 +188,9 @@ def _check_balls(got: tuple[float, float], real: np.ndarray, fake: np.ndarray, k
     open_balls = (far < of_real[:, None]).any(0).mean(), (far < of_fake).any(1).mean()
     tried = {
         "swapped": (want[::-1], "precision and recall have changed places."),
-        "rim": (open_balls, "what lies on the rim of a ball, at the radius, belongs to it."),
         "itself": (_shares(real, fake, k - 1), "the balls are too small. Nobody is a neighbour of himself."),
+        "twice": (_shares(real, fake, k + 1), "the balls are too large. Is the vector itself left out twice?"),
+        "rim": (open_balls, "what lies on the rim of a ball, at the radius, belongs to it."),
         "own-ball": (
             crossed,
             "the balls are around the wrong set. For precision, they are around real vectors. Which axis of the "
@@ -191,7 +210,7 @@ def _shares(real: np.ndarray, fake: np.ndarray, k: int) -> tuple[float, float]:
 
 
 def _reach(x: np.ndarray, k: int) -> np.ndarray:
-    return _sort(squares(x, x), axis=1)[:, k]  # the first is the vector itself
+    return _sort(squares(x, x), axis=1)[:, min(k, len(x) - 1)]  # the first is the vector itself
 
 
 # --- Parts ------------------------------------------------------------------------------------------------------
@@ -218,8 +237,8 @@ def both(pairs: list) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def pair(value, *, name: str, what: str) -> tuple[float, float]:
-    """Two finite floats from a tuple, a list or a tensor; else Wrong."""
-    fits = isinstance(value, tuple | list) or (_is_tensor(value) and value.dim() == 1)
+    """Two finite floats from a tuple, a list, a tensor or an array; else Wrong."""
+    fits = isinstance(value, tuple | list) or ((_is_tensor(value) or isinstance(value, _ndarray)) and value.ndim == 1)
     require(fits, "type", f"{name} should return the pair {what}, but it returns {kind(value)}.")
     require(len(value) == 2, "shape", f"{name} should return the pair {what}, but it returns {len(value)} numbers.")
     first, second = (number(part, name=f"a number that {name} returns") for part in value)

@@ -53,7 +53,8 @@ def needed(small: int, large: int, *, kernel: int, stride: int, padding: int, di
 def counted(shape: Sequence[int], layers: Sequence[Mapping]) -> dict[str, int]:
     """Weights and multiplications of real layers without memory, and what the known mistakes would count."""
     x, square = (_empty(1, *size, device="meta") for size in (shape, (shape[0], shape[1], shape[1])))
-    found = dict.fromkeys(("weights", "without bias", "count", "by output", "square", "with bias"), 0)
+    names = "weights", "without bias", "bias by input", "count", "by output", "by input", "square", "with bias"
+    found = dict.fromkeys(names, 0)
     for layer in layers:
         if layer["kind"] == "upsample":
             x, square = (_Upsample(scale_factor=layer["factor"])(picture) for picture in (x, square))
@@ -61,12 +62,17 @@ def counted(shape: Sequence[int], layers: Sequence[Mapping]) -> dict[str, int]:
         turned = layer["kind"] == "transposed"
         how = {name: layer[name] for name in ("stride", "padding", "output_padding") if name in layer}
         built = (_Transposed if turned else _Conv)(x.shape[1], layer["channels"], layer["kernel"], device="meta", **how)
-        weights, biases, y, other = built.weight.numel(), built.bias.numel(), built(x), built(square)
+        if turned:  # who takes one size for both sides takes one output padding, too
+            how["output_padding"] = layer["output_padding"][0]
+        alike = (_Transposed if turned else _Conv)(x.shape[1], layer["channels"], layer["kernel"], device="meta", **how)
+        weights, biases, y, other = built.weight.numel(), built.bias.numel(), built(x), alike(square)
         places = (x if turned else y)[0, 0].numel()
         found["weights"] += weights + biases
         found["without bias"] += weights
+        found["bias by input"] += weights + x.shape[1]
         found["count"] += weights * places
         found["by output"] += weights * y[0, 0].numel()
+        found["by input"] += weights * x[0, 0].numel()
         found["square"] += weights * (square if turned else other)[0, 0].numel()
         found["with bias"] += (weights + biases) * places
         x, square = y, other
@@ -109,7 +115,7 @@ def smallest(small: int, large: int, *, stride: int, largest: int) -> int | None
 
 
 def decoder(case: str, seed: int) -> tuple[Callable[[Tensor], Tensor], Tensor]:
-    """A decoder (B, 2, 3, 4) -> (B, 2, 11, 15) without parameters, and codes for it, in float64."""
+    """A decoder (B, 2, 3, 4) -> (B, 2, 11, 15) of z alone, and codes for it, in float64."""
     draw = _generator().manual_seed(seed)
     shapes = (2, 3, 4, 4), (3, 2, 3, 3), (4, 2, 3, 4)
     first, second, z = (_randn(*shape, generator=draw, dtype=torch.float64) for shape in shapes)
@@ -117,11 +123,15 @@ def decoder(case: str, seed: int) -> tuple[Callable[[Tensor], Tensor], Tensor]:
         first[1] = -first[0]
     if case == "faint":
         second = 1e-9 * second
-    bend = _relu if case == "rectified" else _silu
+    if case == "mirrored":  # what one channel of x_hat gains, the other one loses: in whole numbers, so exactly
+        first, second, z = (value.sign() * value.abs().ceil() for value in (first, second, z))
+        second[:, 1] = -second[:, 0]
+    bend = _relu if case in ("rectified", "mirrored") else _silu
 
     def decode(z: Tensor) -> Tensor:
         maps = bend(_transposed2(z, first.to(z), stride=2, padding=1))  # (B, 3, 6, 8)
-        return _transposed2(maps, second.to(z), stride=2, padding=1).sigmoid()  # (B, 2, 11, 15)
+        x_hat = _transposed2(maps, second.to(z), stride=2, padding=1)  # (B, 2, 11, 15)
+        return x_hat if case == "mirrored" else x_hat.sigmoid()
 
     return decode, z
 

@@ -30,10 +30,17 @@ def check_sizes(answer: Callable, *, n: int, layers: Sequence[Mapping[str, int]]
     except Wrong as wrong:
         if want is None and type(wrong.__cause__) is ValueError:
             return "sizes: refuses a kernel that does not fit"
+        lost = type(wrong.__cause__) is KeyError and wrong.__cause__.args[0] in ("stride", "padding", "dilation")
+        require(not lost, "fails", f"{wrong}. This key may be missing; the text says what holds then.")
+        fits = want is not None and type(wrong.__cause__) is ValueError
+        words = f"sizes raises ValueError for {n} pixels and {layers!r:.90}, where PyTorch has a size for each layer."
+        require(not fits, "refused", f"{words} Which size must the kernel's span not exceed?")
         raise
     words = f"sizes returns {got!r:.60}, although a kernel spans more pixels than its padded input has."
     require(
-        want is not None, "fit", f"{words} PyTorch refuses that, and sizes should raise ValueError. How does / round?"
+        want is not None,
+        "fit",
+        f"{words} That should raise ValueError. Is the span compared, and how does int() round?",
     )
     require(
         given == list(layers), "in-place", "sizes changes the layers it was given, and its caller still needs them."
@@ -78,11 +85,16 @@ def check_output_paddings(
     if got is not None:
         fits = isinstance(got, list | tuple) and len(got) == 2
         require(fits, "type", f"{case} should be (rows, columns) or None, but it is {got!r:.60}.")
+        words = f"{case} is {got!r:.60}: if one side cannot be reached, return one None for both."
+        require(all(value is not None for value in got), "one-none", words)
         got = tuple(whole(value, name="an output padding") for value in got)
     case, most = f"{case} is {got}", max(stride, dilation) - 1
     pair = got or (0, 0)
     known = {
-        "limit": (got is None, f"yet PyTorch accepts a pair here: each at most {most}. Stride, dilation, or both?"),
+        "limit": (
+            got is None,
+            f"yet PyTorch accepts a pair here: each up to {most}. Stride, dilation, both? (Or is a return missing?)",
+        ),
         "negative": (min(pair) < 0, "it can add pixels, and take none away."),
         "too-large": (max(pair) > most, f"PyTorch accepts at most {most} here, so this layer cannot get there."),
         "impossible": (want is None, "but with that the layer does not reach the size. Put it into formula (3)."),
@@ -108,19 +120,24 @@ def check_cost(answer: Callable, *, shape: Sequence[int], layers: Sequence[Mappi
     given = copy.deepcopy(list(layers))
     got = call(answer, tuple(shape), given, name="cost")
     require(given == list(layers), "in-place", "cost changes the layers it was given, and its caller still needs them.")
-    fits = isinstance(got, list | tuple) and len(got) == 2
-    require(fits, "type", f"cost should return (weights, multiplications), but it returns {got!r:.60}.")
+    fits, what = isinstance(got, list | tuple) and len(got) == 2, kind(got) if got is None else f"{got!r:.60}"
+    require(fits, "type", f"cost should return (weights, multiplications), but it returns {what}.")
     weights, count = (whole(value, name=name) for value, name in zip(got, ("weights", "multiplications"), strict=True))
     right = counted(shape, layers)
     want = right["weights"], right["count"]
+    where = "at every place of which picture does"
+    kernels = "has a kernel for each pair of an input and an output channel"
+    more = " What enters the second layer?" if len(layers) > 1 else ""
+    bare, turned = ([_padded(layer, change) for layer in layers] for change in (lambda q: (0, 0), lambda q: q[::-1]))
     known = {
         "transposed": ((count, weights) == want, "weights come first, then multiplications."),
         "bias": (weights == right["without bias"], "the bias of each output channel is a weight too."),
-        "value": (weights != want[0], "PyTorch's layers have another number of weights. What enters the second layer?"),
-        "places": (
-            count == right["by output"],
-            "at every place of which picture does a transposed layer lay its kernel?",
-        ),
+        "input-bias": (weights == right["bias by input"], "there is one bias for each *output* channel."),
+        "value": (weights != want[0], f"PyTorch's layers have another number of weights. A layer {kernels}.{more}"),
+        "places": (count == right["by output"], f"{where} a transposed layer lay its kernel?"),
+        "conv-places": (count == right["by input"], f"{where} a convolution lay its kernel?"),
+        "output-padding": (count == counted(shape, bare)["count"], "does output padding change the next layer's size?"),
+        "swapped": (count == counted(shape, turned)["count"], "output padding is (rows, columns)."),
         "square": (count == right["square"], "right only for square pictures. Where do height and width enter?"),
         "bias-multiplied": (count == right["with bias"], "a bias is added; it multiplies nothing."),
     }
@@ -129,6 +146,11 @@ def check_cost(answer: Callable, *, shape: Sequence[int], layers: Sequence[Mappi
     words = "weights are right, multiplications are not. Is each layer given the size that the last one leaves?"
     require(count == want[1], "value", f"{case}: {words}")
     return f"cost: right for {len(layers)} layers on {tuple(shape)}: {weights:,} weights, {count:,} multiplications"
+
+
+def _padded(layer: Mapping, change: Callable) -> Mapping:
+    """The layer with another output padding, if it has one."""
+    return {**layer, "output_padding": change(layer["output_padding"])} if "output_padding" in layer else layer
 
 
 def check_writes(
@@ -162,7 +184,9 @@ def check_writes(
         "output-padding": (ignored(output_padding=0), "the size is that of a layer without output padding."),
     }
     look(found != (len(rows), len(columns)), known, case=case)
-    tensor(got, name=case, shape=(len(rows), len(columns)), dtype=torch.int64)
+    tensor(got, name=case, shape=(len(rows), len(columns)))
+    words = f"{case} should be torch.int64, but it is {got.dtype}. Counts are whole: .long() makes them so."
+    require(got.dtype == torch.int64, "dtype", words)
     want, one = _outer(rows, columns), _outer(rows, rows)
     shifted = _outer(*(laid(m, **layer, near=True) for m in small))
     known = {
@@ -203,7 +227,7 @@ def check_even_layer(answer: Callable, *, small: int, large: int, stride: int, l
         require(
             best is None,
             "possible",
-            f"{case} is None, but a kernel of {largest} or less can do it. Try other kernels and paddings.",
+            f"{case} is None, but a kernel of {largest} or less can do it. Try others. (Or is a return missing?)",
         )
         return f"{case}: right, there is none"
     require(isinstance(got, Mapping), "type", f"{case} should be a dict or None, but it is {kind(got)}.")

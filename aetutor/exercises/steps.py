@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from .answers import call, kind, require, same
+from .answers import call, close, kind, require, same
 from .faults import _devices
 
 _cat, _full_like, _generator, _no_grad = torch.cat, torch.full_like, torch.Generator, torch.no_grad
 _rand, _randint, _randn, _fork = torch.rand, torch.randint, torch.randn, torch.random.fork_rng
 _Adam, _SGD, _Linear, _Module = torch.optim.Adam, torch.optim.SGD, nn.Linear, nn.Module
+_same_values = torch.equal
 _NO_GRADIENT, _NO_STEP, _HIDDEN = "no gradient", "no step", "hidden tests run when this is graded."
 
 
@@ -24,37 +25,50 @@ def check_idle(
     """Whether idle(model, step, steps=…) names the parameters that training leaves where they were, and says why.
 
     idle       : (model, step, *, steps) -> {name: "no gradient" or "no step"}
-    cases      : strs        what is wrong with the steps: healthy, cut, left out, frozen, late, small, silent
+    cases      : strs        how the steps go: healthy, cut, left out, frozen, late, small, silent, border, stops,
+                             balanced, turning
     steps      : int         how often step is to be called
     returns    : str         what was verified
-    raises     : Wrong       with a hint: alias, frozen, tolerance, steps, reason, missed, …
+    raises     : Wrong       with a hint: alias, frozen, tolerance, element, steps, sum, reason, missed, mode, …
     source     : the course's own
     taught in  : notebooks/02_dense_autoencoder.ipynb
     """
     for case in cases:
         model, step, count = _still(case)
         found = call(idle, model, step, name="idle", steps=steps)
-        require(type(found) is dict, "type", f"idle should return a dict {{name: reason}}, but it is {kind(found)}.")
+        require(
+            isinstance(found, dict), "type", f"idle should return a dict {{name: reason}}, but it is {kind(found)}."
+        )
         hint = f"idle called step() {len(count)} times where steps={steps} asks for {steps}."
         require(len(count) == steps, "steps", hint)
         encoder, decoder = ("encoder.weight", "encoder.bias"), ("decoder.weight", "decoder.bias")
         want = {"cut": dict.fromkeys(encoder, _NO_GRADIENT), "left out": dict.fromkeys(decoder, _NO_STEP)}.get(case, {})
         if case == "silent":
             want = dict.fromkeys((*encoder, "decoder.weight"), _NO_GRADIENT)
+        if case == "balanced":
+            want = {"balance": _NO_STEP}
+        require(model.training, "mode", "idle leaves the network in eval mode, which changes what later steps do.")
         extra, missed = sorted(set(found) - set(want)), sorted(set(want) - set(found))
         trainable = sorted(name for name, p in model.named_parameters() if p.requires_grad)
         frozen = "encoder.bias" not in trainable and "encoder.bias" in extra
         require(not frozen, "frozen", "idle names a parameter with requires_grad=False, which is meant to stay.")
         hint = f"idle names {extra}, which moved by about a millionth. A small step is a step: compare exactly."
         require(not (extra and case == "small"), "tolerance", hint)
+        hint = f"idle names {extra}, which moved in the first step and rest from then on."
+        require(not (extra and case == "stops"), "steps", hint)
         hint = "idle names every parameter. Is each compared with itself? Training changes the tensors in place."
         require(not (set(trainable) <= set(found) and extra), "alias", hint)
         hint = f"idle names {extra}, which rest in the first step and move in the next. Compare the end with the start."
         require(not (extra and case == "late"), "steps", hint)
+        hint = f"idle names {extra}, of which some elements rest and others move. It asks for all of them."
+        require(not (extra and case == "border"), "element", hint)
+        hint = f"idle names {extra}, whose elements moved and have the same sum as before. Compare each element."
+        require(not (extra and case == "turning"), "sum", hint)
         require(not extra, "value", f"idle names {extra}, which moved or do not exist.")
         require(not missed, "missed", f"idle leaves out {missed}, which did not move.")
         off = [f"{name} ({found[name]!r})" for name in want if found[name] != want[name]]
         hint = f"idle gives the wrong reason for {', '.join(off)}: is .grad None, all zero, or neither after the steps?"
+        require(not (off and case == "balanced"), "sum", hint + " Elements of +1 and −1 sum to zero.")
         require(not off, "reason", hint)
     return f"idle: right for {len(cases)} ways to train; {_HIDDEN}"
 
@@ -75,7 +89,7 @@ def check_train_step(
     batches    : ints        images in each step
     stale      : bool        whether gradients of something else lie about at the start
     returns    : str         what was verified
-    raises     : Wrong       with a hint: scaled-twice, detached, not-cleared, pixels, batch, no-step, …
+    raises     : Wrong       with a hint: scaled-twice, detached, not-cleared, fixed-batch, two-steps, own-optimiser, …
     source     : the course's own
     taught in  : notebooks/02_dense_autoencoder.ipynb
     """
@@ -83,8 +97,8 @@ def check_train_step(
     data = [_randint(0, 256, (count, *shape), generator=draw, dtype=torch.uint8) for count in batches]
     hints = {
         "no-step": "the weights did not move. In which order do backward(), zero_grad() and step() come?",
-        "scaled-twice": "the weights move as if pixels had been divided by 255 twice. What is the largest value of x?",
-        "unscaled": "the weights move as if pixels had not been scaled. What is the largest value of x?",
+        "scaled-twice": "x looks divided by 255 twice. What is the largest value in it?",
+        "unscaled": "x looks as if it had not been scaled. What is the largest value in it?",
         "detached": "the encoder learns nothing. Where is the graph cut?",
         "not-cleared": "gradients of an earlier step are still in .grad when backward() adds to them.",
         "pixels": "the loss is averaged over pixels. Sum over an image's pixels, mean over images.",
@@ -94,13 +108,25 @@ def check_train_step(
         paths = {fault: _trained(data, seed, stale, where, fault) for fault in (None, *hints)}
         model, optimiser = _linear(shape, seed, stale, where)
         for turn, batch in enumerate(data):
+            before, made = _weights(model), []
+            handle = optimiser.register_step_post_hook(lambda *_, made=made: made.append(1))
             loss = call(train_step, model, optimiser, batch.to(where), name="train_step")
-            require(type(loss) is float, "type", f"train_step should return a Python float, but it is {kind(loss)}. "
-                    "A tensor would hold on to the step's graph.")  # fmt: skip
+            handle.remove()
+            hint = " A tensor would hold on to the step's graph." if isinstance(loss, Tensor) else ""
+            hint = f"train_step should return a Python float, but it is {kind(loss)}.{hint}"
+            require(isinstance(loss, float), "type", hint)
             size, (want, right) = math.prod(shape), paths[None][turn]
             mistakes = {fault: (paths[fault][turn][1], hint) for fault, hint in hints.items() if "scaled" in fault}
-            name = f"in step {turn + 1}, the loss"
+            others = {8, *batches} - {1, len(batch), size, size * len(batch)}
+            for count in others:
+                hint = f"the loss of step {turn + 1} is a sum divided by {count}; the batch holds {len(batch)} images."
+                require(not close(loss, right * len(batch) / count, rtol=1e-3), "fixed-batch", hint)
+            name = f"the loss of step {turn + 1}"
             same(loss, right, name=name, rtol=1e-3, batch=len(batch), pixels=size, mistakes=mistakes)
+            hint = f"train_step makes {len(made)} steps with the optimiser; one is asked for."
+            require(len(made) < 2, "two-steps", hint)
+            hint = "the weights move, but not by the optimiser that is given. Whoever calls the function chooses how."
+            require(made or _same_values(_weights(model), before), "own-optimiser", hint)
             mistakes = {fault: (paths[fault][turn][0], hint) for fault, hint in hints.items()}
             same(_weights(model), want, name=f"after step {turn + 1}, the model", rtol=1e-3, mistakes=mistakes)
     return f"train_step: {len(batches)} steps as they should be; {_HIDDEN}"
@@ -132,6 +158,9 @@ class _Plain(_Module):
         return self.decode(self.encode(x))
 
 
+_Plain.__name__ = "network"  # what a hint calls it
+
+
 def _still(case: str) -> tuple[nn.Module, Callable[[], float], list]:
     """A network, its training step with one thing wrong, and a list that grows with each call of the step."""
     model, draw, calls = _Plain((1, 3, 2), seed=1), _generator().manual_seed(2), []
@@ -141,15 +170,23 @@ def _still(case: str) -> tuple[nn.Module, Callable[[], float], list]:
         if case == "late":
             model.decoder.weight.zero_()
     model.encoder.bias.requires_grad_(case != "frozen")
-    moving = (model.encoder if case == "left out" else model).parameters()
+    moving = list((model.encoder if case == "left out" else model).parameters())
+    if case in ("balanced", "turning"):
+        model.balance = nn.Parameter(torch.zeros(2))  # its gradient is (1, −1)
+        moving += [model.balance] if case == "turning" else []
     optimiser = _Adam(moving, lr=1e-6 if case == "small" else 1e-2)
 
     def step() -> float:
         calls.append(case)
         x = _rand(5, 1, 3, 2, generator=draw)
+        if case == "border":
+            x[..., 0] = 0.0  # pixels that are always black, so that their weights get no gradient
         z = model.encode(x)
         z = z.detach() if case == "cut" else z * 0.0 if case == "silent" else z
         loss = (model.decode(z) - x).square().flatten(1).sum(1).mean()
+        if case in ("balanced", "turning"):
+            loss = loss + model.balance[0] - model.balance[1]
+        optimiser.param_groups[0]["lr"] *= case != "stops" or len(calls) == 1
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

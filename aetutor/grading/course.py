@@ -18,14 +18,14 @@ c.CourseDirectory.db_url = "sqlite:///" + os.path.join(c.CourseDirectory.root, "
 
 # `nbgrader autograde` runs students' code without a sandbox; `python -m aetutor.grading` gives each one of its own.
 
-# An archive of submissions from a learning management system, put into downloaded/ASSIGNMENT/archive/:
-# `nbgrader zip_collect ASSIGNMENT` sorts it into submitted/.
-# Take the pattern of your system, with the name of the assignment in it.
-# Moodle, with folders: Ada Lovelace_12345_assignsubmission_file_/dense.ipynb
-#   r".*/(?P<student_id>[^/]+)_\\d+_assignsubmission_file_?/?(?P<file_id>dense).*\\.ipynb$"
-# Canvas: lovelaceada_12345_67890_dense-1.ipynb, with LATE_ in it where it is
-#   r".*/(?P<student_id>[^/_]+)_(?:LATE_)?\\d+_\\d+_(?P<file_id>dense).*\\.ipynb$"
-# c.FileNameCollectorPlugin.named_regexp = r"..."
+# An archive of submissions from a learning management system, put into downloaded/ASSIGNMENT/archive/, is sorted into
+# submitted/ by `nbgrader zip_collect ASSIGNMENT`. The pattern reads Moodle's names, one folder a student,
+#   Ada Lovelace_12345_assignsubmission_file_/01_gradient.ipynb
+# and Canvas's, one file a student, with LATE where it was:
+#   lovelaceada_LATE_12345_67890_01_gradient-1.ipynb
+c.FileNameCollectorPlugin.named_regexp = (
+    r".*/(?P<student_id>[^/]+?)_(?:LATE_)?\\d+_(?:assignsubmission_file_?/|\\d+_)(?P<file_id>[^/]+)\\.ipynb$"
+)
 '''
 
 
@@ -43,7 +43,7 @@ class Course:
     """The folders of a course, as nbgrader lays them out."""
 
     def __init__(self, root):
-        self.root = Path(root).absolute()
+        self.root = Path(root).expanduser().absolute()
         if not self.root.is_dir():
             raise GradingError(
                 f"{self.root} is no folder. Make a course folder first: python -m aetutor.grading --setup {self.root}"
@@ -115,7 +115,7 @@ def set_up(course, *, assignments=None) -> list[str]:
     taught in  : notebooks/assignments/README.md
     """
     origin = repository(assignments)
-    root = Path(course).absolute()
+    root = Path(course).expanduser().absolute()
     added = []
     try:
         root.mkdir(parents=True, exist_ok=True)

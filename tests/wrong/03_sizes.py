@@ -73,7 +73,7 @@ def sizes(n, layers):
     return found
 
 
-# %% q1 fit hidden
+# %% q1 fit
 def sizes(n, layers):
     found = [n]
     for layer in layers:
@@ -82,7 +82,7 @@ def sizes(n, layers):
     return found
 
 
-# %% q1 fit hidden
+# %% q1 fit
 def sizes(n, layers):
     found = [n]
     for layer in layers:
@@ -91,6 +91,28 @@ def sizes(n, layers):
         found.append(int((found[-1] + 2 * layer.get("padding", 0) - span) / layer.get("stride", 1)) + 1)
         if found[-1] < 1:
             raise ValueError("the kernel does not fit")
+    return found
+
+
+# %% q1 fit hidden
+def sizes(n, layers):
+    found = [n]
+    for layer in layers:
+        room = found[-1] + 2 * layer.get("padding", 0)
+        if layer["kernel"] > room:  # dilation forgotten
+            raise ValueError("the kernel does not fit")
+        found.append((room - layer.get("dilation", 1) * (layer["kernel"] - 1) - 1) // layer.get("stride", 1) + 1)
+    return found
+
+
+# %% q1 refused hidden
+def sizes(n, layers):
+    found = [n]
+    for layer in layers:
+        span = layer.get("dilation", 1) * (layer["kernel"] - 1) + 1
+        if span > found[-1]:  # padding forgotten
+            raise ValueError("the kernel does not fit")
+        found.append((found[-1] + 2 * layer.get("padding", 0) - span) // layer.get("stride", 1) + 1)
     return found
 
 
@@ -143,6 +165,20 @@ def output_paddings(small, large, *, kernel, stride=1, padding=0, dilation=1):
     for a, b in zip(small, large):
         found.append(b - ((a - 1) * stride - 2 * padding + dilation * (kernel - 1) + 1))
     return tuple(found) if all(missing in (0, 1) for missing in found) else None
+
+
+# %% q2 one-none
+def output_paddings(small, large, *, kernel, stride=1, padding=0, dilation=1):
+    found = []
+    for a, b in zip(small, large):
+        missing = b - ((a - 1) * stride - 2 * padding + dilation * (kernel - 1) + 1)
+        found.append(missing if 0 <= missing < max(stride, dilation) else None)
+    return tuple(found)
+
+
+# %% q2 limit
+def output_paddings(small, large, *, kernel, stride=1, padding=0, dilation=1):
+    pass
 
 
 # %% q3 bias
@@ -219,7 +255,7 @@ def cost(shape, layers):
     return weights, multiplications
 
 
-# %% q3 square hidden
+# %% q3 square
 def cost(shape, layers):
     channels, n, _ = shape
     weights = multiplications = 0
@@ -256,6 +292,124 @@ def cost(shape, layers):
             size = [(n - 1) * s - 2 * p + k + q for n, q in zip(size, layer["output_padding"])]
         channels = layer["channels"]
         weights, multiplications = weights + here + channels, multiplications + here * places
+    return weights, multiplications
+
+
+# %% q3 input-bias
+def cost(shape, layers):
+    channels, *size = shape
+    weights = multiplications = 0
+    for layer in layers:
+        if layer["kind"] == "upsample":
+            size = [layer["factor"] * n for n in size]
+            continue
+        k, s, p = layer["kernel"], layer["stride"], layer["padding"]
+        here, places = k * k * channels * layer["channels"], math.prod(size)
+        if layer["kind"] == "conv":
+            size = [(n + 2 * p - k) // s + 1 for n in size]
+            places = math.prod(size)
+        else:
+            size = [(n - 1) * s - 2 * p + k + q for n, q in zip(size, layer["output_padding"])]
+        weights, multiplications = weights + here + channels, multiplications + here * places
+        channels = layer["channels"]
+    return weights, multiplications
+
+
+# %% q3 conv-places
+def cost(shape, layers):
+    channels, *size = shape
+    weights = multiplications = 0
+    for layer in layers:
+        if layer["kind"] == "upsample":
+            size = [layer["factor"] * n for n in size]
+            continue
+        k, s, p = layer["kernel"], layer["stride"], layer["padding"]
+        here, places = k * k * channels * layer["channels"], math.prod(size)
+        if layer["kind"] == "conv":
+            size = [(n + 2 * p - k) // s + 1 for n in size]
+        else:
+            size = [(n - 1) * s - 2 * p + k + q for n, q in zip(size, layer["output_padding"])]
+        weights, multiplications = weights + here + layer["channels"], multiplications + here * places
+        channels = layer["channels"]
+    return weights, multiplications
+
+
+# %% q3 output-padding
+def cost(shape, layers):
+    channels, *size = shape
+    weights = multiplications = 0
+    for layer in layers:
+        if layer["kind"] == "upsample":
+            size = [layer["factor"] * n for n in size]
+            continue
+        k, s, p = layer["kernel"], layer["stride"], layer["padding"]
+        here, places = k * k * channels * layer["channels"], math.prod(size)
+        if layer["kind"] == "conv":
+            size = [(n + 2 * p - k) // s + 1 for n in size]
+            places = math.prod(size)
+        else:
+            size = [(n - 1) * s - 2 * p + k for n in size]
+        weights, multiplications = weights + here + layer["channels"], multiplications + here * places
+        channels = layer["channels"]
+    return weights, multiplications
+
+
+# %% q3 swapped
+def cost(shape, layers):
+    channels, *size = shape
+    weights = multiplications = 0
+    for layer in layers:
+        if layer["kind"] == "upsample":
+            size = [layer["factor"] * n for n in size]
+            continue
+        k, s, p = layer["kernel"], layer["stride"], layer["padding"]
+        here, places = k * k * channels * layer["channels"], math.prod(size)
+        if layer["kind"] == "conv":
+            size = [(n + 2 * p - k) // s + 1 for n in size]
+            places = math.prod(size)
+        else:
+            size = [(n - 1) * s - 2 * p + k + q for n, q in zip(size, layer["output_padding"][::-1])]
+        weights, multiplications = weights + here + layer["channels"], multiplications + here * places
+        channels = layer["channels"]
+    return weights, multiplications
+
+
+# %% q3 type
+def cost(shape, layers):
+    channels, *size = shape
+    weights = multiplications = 0
+    for layer in layers:
+        if layer["kind"] == "upsample":
+            size = [layer["factor"] * n for n in size]
+            continue
+        k, s, p = layer["kernel"], layer["stride"], layer["padding"]
+        here, places = k * k * channels * layer["channels"], math.prod(size)
+        if layer["kind"] == "conv":
+            size = [(n + 2 * p - k) // s + 1 for n in size]
+            places = math.prod(size)
+        else:
+            size = [(n - 1) * s - 2 * p + k + q for n, q in zip(size, layer["output_padding"])]
+        weights, multiplications = weights + here + layer["channels"], multiplications + here * places
+        channels = layer["channels"]
+
+
+# %% q3 value hidden
+def cost(shape, layers):
+    channels, *size = shape
+    weights = multiplications = 0
+    for layer in layers:
+        if layer["kind"] == "upsample":
+            size = [layer["factor"] * n for n in size]
+            continue
+        k, s, p = layer["kernel"], layer["stride"], layer["padding"]
+        here, places = k * k * channels * layer["channels"], math.prod(size)
+        if layer["kind"] == "conv":
+            size = [n // s for n in size]
+            places = math.prod(size)
+        else:
+            size = [(n - 1) * s - 2 * p + k + q for n, q in zip(size, layer["output_padding"])]
+        weights, multiplications = weights + here + layer["channels"], multiplications + here * places
+        channels = layer["channels"]
     return weights, multiplications
 
 
@@ -397,6 +551,11 @@ def even_layer(small, large, *, stride, largest=12):
             missing = large - ((small - 1) * stride - 2 * padding + kernel)
             if 0 <= missing < stride and missing <= padding:
                 return {"kernel_size": kernel, "stride": stride, "padding": padding, "output_padding": missing}
+
+
+# %% q5 possible
+def even_layer(small, large, *, stride, largest=12):
+    pass
 
 
 # %% q6 size
@@ -566,6 +725,92 @@ def autoencoder(shape, *, code, widths):
     )
 
 
+# %% q6 activated
+def autoencoder(shape, *, code, widths):
+    channels, rows, columns = shape
+    how = {"kernel_size": 4, "stride": 2, "padding": 1}
+    encoder, decoder = [], []
+    for width in widths:
+        encoder += [nn.Conv2d(channels, width, **how), nn.SiLU()]
+        odd = (rows % 2, columns % 2)
+        decoder = [nn.SiLU(), nn.ConvTranspose2d(width, channels, output_padding=odd, **how), *decoder]
+        channels, rows, columns = width, rows // 2, columns // 2
+    maps = (channels, rows, columns)
+    encoder += [nn.Flatten(), nn.Linear(math.prod(maps), code)]
+    decoder = [nn.Linear(code, math.prod(maps)), nn.Unflatten(1, maps), *decoder]
+    return Network(nn.Sequential(*encoder), nn.Sequential(*decoder, nn.Sigmoid()))
+
+
+# %% q6 activated
+def autoencoder(shape, *, code, widths):
+    channels, rows, columns = shape
+    how = {"kernel_size": 4, "stride": 2, "padding": 1}
+    encoder, decoder = [], []
+    for width in widths:
+        encoder += [nn.Conv2d(channels, width, **how), nn.SiLU()]
+        odd = (rows % 2, columns % 2)
+        decoder = [nn.SiLU(), nn.ConvTranspose2d(width, channels, output_padding=odd, **how), *decoder]
+        channels, rows, columns = width, rows // 2, columns // 2
+    maps = (channels, rows, columns)
+    encoder += [nn.Flatten(), nn.Linear(math.prod(maps), code)]
+    decoder = [nn.Linear(code, math.prod(maps)), nn.Unflatten(1, maps), *decoder]
+    return Network(nn.Sequential(*encoder), nn.Sequential(*decoder, nn.ReLU(inplace=True)))
+
+
+# %% q6 linear
+def autoencoder(shape, *, code, widths):
+    channels, rows, columns = shape
+    how = {"kernel_size": 4, "stride": 2, "padding": 1}
+    encoder, decoder = [], []
+    for width in widths:
+        encoder += [nn.Conv2d(channels, width, **how)]
+        odd = (rows % 2, columns % 2)
+        decoder = [nn.SiLU(), nn.ConvTranspose2d(width, channels, output_padding=odd, **how), *decoder]
+        channels, rows, columns = width, rows // 2, columns // 2
+    maps = (channels, rows, columns)
+    encoder += [nn.Flatten(), nn.Linear(math.prod(maps), code)]
+    decoder = [nn.Linear(code, math.prod(maps)), nn.Unflatten(1, maps), *decoder]
+    return Network(nn.Sequential(*encoder), nn.Sequential(*decoder))
+
+
+# %% q6 linear
+def autoencoder(shape, *, code, widths):
+    channels, rows, columns = shape
+    how = {"kernel_size": 4, "stride": 2, "padding": 1}
+    encoder, decoder = [], []
+    for width in widths:
+        encoder += [nn.Conv2d(channels, width, **how)]
+        if len(encoder) < 2:  # two widths only
+            encoder += [nn.SiLU()]
+        odd = (rows % 2, columns % 2)
+        decoder = [nn.SiLU(), nn.ConvTranspose2d(width, channels, output_padding=odd, **how), *decoder]
+        channels, rows, columns = width, rows // 2, columns // 2
+    maps = (channels, rows, columns)
+    encoder += [nn.Flatten(), nn.Linear(math.prod(maps), code)]
+    decoder = [nn.Linear(code, math.prod(maps)), nn.Unflatten(1, maps), *decoder]
+    return Network(nn.Sequential(*encoder), nn.Sequential(*decoder))
+
+
+# %% q6 dilation
+def autoencoder(shape, *, code, widths):
+    channels, rows, columns = shape
+    how = {"kernel_size": 4, "stride": 2, "padding": 1}
+    encoder, decoder = [], []
+    for width in widths:
+        encoder += [nn.Conv2d(channels, width, **how), nn.SiLU()]
+        odd = (rows % 2, columns % 2)
+        decoder = [
+            nn.SiLU(),
+            nn.ConvTranspose2d(width, channels, 4, 2, [3 - n for n in odd], [1 - n for n in odd], dilation=2),
+            *decoder,
+        ]
+        channels, rows, columns = width, rows // 2, columns // 2
+    maps = (channels, rows, columns)
+    encoder += [nn.Flatten(), nn.Linear(math.prod(maps), code)]
+    decoder = [nn.Linear(code, math.prod(maps)), nn.Unflatten(1, maps), *decoder]
+    return Network(nn.Sequential(*encoder), nn.Sequential(*decoder))
+
+
 # %% q7 direction
 def footprint(decode, z, *, row, column):
     z = z.detach().clone().requires_grad_()
@@ -591,7 +836,7 @@ def footprint(decode, z, *, row, column):
     return (slopes[0, :, :, :, 0, :, row, column] != 0).any(-1)
 
 
-# %% q7 batch hidden
+# %% q7 batch
 def footprint(decode, z, *, row, column):
     slopes = torch.autograd.functional.jacobian(decode, z[:1])[0, :, :, :, 0, :, row, column]  # (C, H, W, c)
     return (slopes != 0).any(-1).any(0)
@@ -613,3 +858,34 @@ def footprint(decode, z, *, row, column):
         slopes = torch.autograd.functional.jacobian(decode, one)[0, :, :, :, 0, :, row, column]
         found = found | (slopes.sum(-1) != 0).any(0)
     return found
+
+
+# %% q7 cancelled hidden
+def footprint(decode, z, *, row, column):
+    slopes = torch.autograd.functional.jacobian(lambda z: decode(z).sum((0, 1)), z)  # (H, W, B, c, h, w)
+    return (slopes[..., row, column] != 0).flatten(2).any(2)
+
+
+# %% q7 step
+def footprint(decode, z, *, row, column):
+    there = z.clone()
+    there[:, :, row, column] += 1
+    return (decode(there) != decode(z)).any(1).any(0)
+
+
+# %% q7 negative
+def footprint(decode, z, *, row, column):
+    slopes = torch.autograd.functional.jacobian(decode, z)[..., row, column]
+    return (slopes > 0).any(-1).any(-1).any(1).any(0)
+
+
+# %% q7 every
+def footprint(decode, z, *, row, column):
+    slopes = torch.autograd.functional.jacobian(decode, z)[..., row, column]
+    return (slopes != 0).any(-1).any(-1).any(1).all(0)
+
+
+# %% q7 dtype
+def footprint(decode, z, *, row, column):
+    slopes = torch.autograd.functional.jacobian(decode, z)[..., row, column]
+    return (slopes != 0).any(-1).any(-1).any(1).any(0).int()

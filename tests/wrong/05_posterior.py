@@ -51,6 +51,18 @@ def divergence(mu, logvar, *, prior_mu, prior_logvar):
     return total
 
 
+# %% q1 square
+def divergence(mu, logvar, *, prior_mu, prior_logvar):
+    sigma, s = (logvar / 2).exp(), (prior_logvar / 2).exp()
+    return ((s / sigma).log() + (sigma**2 + (mu - prior_mu) ** 2) / (2 * s) - 0.5).sum(1)
+
+
+# %% q1 logarithm
+def divergence(mu, logvar, *, prior_mu, prior_logvar):
+    sigma, s = (logvar / 2).exp(), (prior_logvar / 2).exp()
+    return ((sigma / s).log() + (sigma**2 + (mu - prior_mu) ** 2) / (2 * s**2) - 0.5).sum(1)
+
+
 # %% q2 detached
 def draws(mu, logvar, *, count, dice):
     like = {"dtype": mu.dtype, "device": mu.device}
@@ -104,6 +116,27 @@ def draws(mu, logvar, *, count, dice):
 def draws(mu, logvar, *, count, dice):
     noise = torch.randn(count, *mu.shape, generator=dice, device=mu.device)
     return mu.float() + (0.5 * logvar.float()).exp() * noise
+
+
+# %% q2 raw
+def draws(mu, logvar, *, count, dice):
+    like = {"dtype": mu.dtype, "device": mu.device}
+    return mu + logvar * torch.randn(count, *mu.shape, generator=dice, **like)
+
+
+# %% q2 shared
+# Antithetic pairs: a draw and its mirror image are not independent.
+def draws(mu, logvar, *, count, dice):
+    half = torch.randn((count + 1) // 2, *mu.shape, generator=dice, dtype=mu.dtype, device=mu.device)
+    return mu + (0.5 * logvar).exp() * torch.cat([half, -half])[:count]
+
+
+# %% q2 shared
+# The second half of the images gets the noise of the first.
+def draws(mu, logvar, *, count, dice):
+    images = (len(mu) + 1) // 2
+    noise = torch.randn(count, images, mu.shape[1], generator=dice, dtype=mu.dtype, device=mu.device)
+    return mu + (0.5 * logvar).exp() * torch.cat([noise, noise], 1)[:, : len(mu)]
 
 
 # %% q3 sign
@@ -175,6 +208,29 @@ def elbo(logits, x, *, rate, beta=1.0):
     return told.flatten(2).sum(2).squeeze().mean(0) - beta * rate
 
 
+# %% q3 first
+def elbo(logits, x, *, rate, beta=1.0):
+    return -F.binary_cross_entropy_with_logits(logits[0], x, reduction="none").flatten(1).sum(1) - beta * rate
+
+
+# %% q3 mixed
+def elbo(logits, x, *, rate, beta=1.0):
+    told = -F.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none")
+    return told.flatten(2).sum(2).mean(0) - beta * rate.mean()
+
+
+# %% q3 inside
+def elbo(logits, x, *, rate, beta=1.0):
+    told = -F.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none").flatten(2).sum(2)
+    return told.logsumexp(0) - torch.tensor(float(len(logits))).log() - beta * rate
+
+
+# %% q3 both
+def elbo(logits, x, *, rate, beta=1.0):
+    told = -F.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none")
+    return beta * (told.flatten(2).sum(2).mean(0) - rate)
+
+
 # %% q4 outside
 def weighted_bound(logits, x, *, z, mu, logvar):
     pixels = -F.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none").flatten(2).sum(2)
@@ -231,6 +287,35 @@ def weighted_bound(logits, x, *, z, mu, logvar):
     proposal = -0.5 * ((z - mu).square() / logvar.exp() + logvar).sum(2)
     weights = pixels - 0.5 * z.square().sum(2) - proposal
     return (weights - weights.max()).exp().mean(0).log() + weights.max()
+
+
+# %% q4 swapped
+def weighted_bound(logits, x, *, z, mu, logvar):
+    pixels = -F.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none").flatten(2).sum(2)
+    proposal = -0.5 * ((z - mu).square() / logvar.exp() + logvar).sum(2)
+    return (pixels + proposal + 0.5 * z.square().sum(2)).logsumexp(0) - torch.tensor(float(len(z))).log()
+
+
+# %% q4 constant-in-q
+def weighted_bound(logits, x, *, z, mu, logvar):
+    pixels = -F.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none").flatten(2).sum(2)
+    q = -0.5 * ((z - mu).square() / logvar.exp() + logvar + torch.tensor(2 * torch.pi).log()).sum(2)
+    return (pixels - 0.5 * z.square().sum(2) - q).logsumexp(0) - torch.tensor(float(len(z))).log()
+
+
+# %% q4 constant-in-p
+def weighted_bound(logits, x, *, z, mu, logvar):
+    pixels = -F.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none").flatten(2).sum(2)
+    p = -0.5 * (z.square() + torch.tensor(2 * torch.pi).log()).sum(2)
+    proposal = -0.5 * ((z - mu).square() / logvar.exp() + logvar).sum(2)
+    return (pixels + p - proposal).logsumexp(0) - torch.tensor(float(len(z))).log()
+
+
+# %% q4 averaged
+def weighted_bound(logits, x, *, z, mu, logvar):
+    pixels = -F.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none").flatten(2).sum(2)
+    proposal = -0.5 * ((z - mu).square() / logvar.exp() + logvar).mean(2)
+    return (pixels - 0.5 * z.square().mean(2) - proposal).logsumexp(0) - torch.tensor(float(len(z))).log()
 
 
 # %% q5 undrawn
@@ -296,6 +381,56 @@ def told(mu, logvar):
     return rate, 0.5 * (m.square() + v - 1 - v.log()), mu.std(0) > 0.01
 
 
+# %% q5 drawn
+def told(mu, logvar):
+    rate = 0.5 * (mu.square() + logvar.exp() - 1 - logvar).mean(0)
+    m, v = mu.mean(0), mu.var(0, correction=0) + logvar.exp().mean(0)
+    return rate, 0.5 * (m.square() + v - 1 - v.log()), v > 0.01
+
+
+# %% q5 geometric
+def told(mu, logvar):
+    rate = 0.5 * (mu.square() + logvar.exp() - 1 - logvar).mean(0)
+    m, v = mu.mean(0), mu.var(0, correction=0) + logvar.mean(0).exp()
+    return rate, 0.5 * (m.square() + v - 1 - v.log()), mu.var(0) > 0.01
+
+
+# %% q5 difference
+def told(mu, logvar):
+    rate = 0.5 * (mu.square() + logvar.exp() - 1 - logvar).mean(0)
+    m, v = mu.mean(0), mu.var(0, correction=0) + logvar.exp().mean(0)
+    return rate, rate - 0.5 * (m.square() + v - 1 - v.log()), mu.var(0) > 0.01
+
+
+# %% q5 random
+def told(mu, logvar):
+    rate = 0.5 * (mu.square() + logvar.exp() - 1 - logvar).mean(0)
+    z = mu + (logvar / 2).exp() * torch.randn_like(mu)
+    m, v = z.mean(0), z.var(0, correction=0)
+    return rate, 0.5 * (m.square() + v - 1 - v.log()), mu.var(0) > 0.01
+
+
+# %% q5 order
+def told(mu, logvar):
+    rate = 0.5 * (mu.square() + logvar.exp() - 1 - logvar).mean(0)
+    m, v = mu.mean(0), mu.var(0, correction=0) + logvar.exp().mean(0)
+    return 0.5 * (m.square() + v - 1 - v.log()), rate, mu.var(0) > 0.01
+
+
+# %% q5 order
+def told(mu, logvar):
+    rate = 0.5 * (mu.square() + logvar.exp() - 1 - logvar).mean(0)
+    m, v = mu.mean(0), mu.var(0, correction=0) + logvar.exp().mean(0)
+    return mu.var(0) > 0.01, rate, 0.5 * (m.square() + v - 1 - v.log())
+
+
+# %% q5 type
+def told(mu, logvar):
+    rate = 0.5 * (mu.square() + logvar.exp() - 1 - logvar).mean(0)
+    m, v = mu.mean(0), mu.var(0, correction=0) + logvar.exp().mean(0)
+    return torch.stack([rate, 0.5 * (m.square() + v - 1 - v.log()), (mu.var(0) > 0.01).float()])
+
+
 # %% q6 missed-detached-logvar
 # By the three numbers of the chapter.
 def diagnose(run):
@@ -349,6 +484,17 @@ def diagnose(run):
     return "averaged KL" if rate.sum(1).mean() / rate.shape[1] > 5 else "sound"
 
 
+# %% q6 missed-sound hidden
+# A bound on the distortion, from the runs that are shown.
+def diagnose(run):
+    rate = 0.5 * (run.mu.square() + run.logvar.exp() - 1 - run.logvar).mean(0).sum()
+    if rate < 1:
+        return "collapsed"
+    if rate > 50:
+        return "averaged KL"
+    return "no noise" if run.drawn.mean() > 180 else "sound" if run.drawn.mean() < 145 else "detached logvar"
+
+
 # %% q7 silent
 # β = 1: going on as before.
 def charge(distortion, each, *, progress):
@@ -373,6 +519,12 @@ def charge(distortion, each, *, progress):
     return distortion.mean() + each.mean(0).clamp(min=2.0).sum()
 
 
+# %% q7 dear
+# The chapter's line, with β = 1: every number says its half nat, whether it is needed or not.
+def charge(distortion, each, *, progress):
+    return distortion.mean() + each.mean(0).clamp(min=0.5).sum()
+
+
 # %% q7 shape
 def charge(distortion, each, *, progress):
     return distortion + progress * each.sum(1)
@@ -389,10 +541,9 @@ def charge(distortion, each, *, progress):
 
 
 # %% q7 fails hidden
-# Floors for 16 code numbers.
+# Prices for 16 code numbers.
 def charge(distortion, each, *, progress):
-    floor = torch.full((16,), 0.5 if progress < 0.7 else 0.0)
-    return distortion.mean() + torch.maximum(each.mean(0), floor).sum()
+    return (distortion + each @ torch.full((16,), progress)).mean()
 
 
 # %% q7 silent hidden

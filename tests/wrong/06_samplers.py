@@ -22,6 +22,18 @@ def matrix_root(matrix):
     return axes @ values.diag() @ axes.T
 
 
+# %% q1 offset
+def matrix_root(matrix):
+    values, axes = torch.linalg.eigh(matrix + 1e-6 * torch.eye(len(matrix)).to(matrix))
+    return axes @ values.sqrt().diag() @ axes.T
+
+
+# %% q1 offset hidden
+def matrix_root(matrix):
+    values, axes = torch.linalg.eigh(matrix)
+    return axes @ values.clamp(min=1e-6).sqrt().diag() @ axes.T
+
+
 # %% q1 negative hidden
 def matrix_root(matrix):
     values, axes = torch.linalg.eigh(matrix)
@@ -67,6 +79,13 @@ def frechet(a, b):
 # %% q2 diagonal
 def frechet(a, b):
     return ((a.mean(0) - b.mean(0)).square().sum() + (a.std(0) - b.std(0)).square().sum()).item()
+
+
+# %% q2 roots-product
+def frechet(a, b):
+    a, b = a.double(), b.double()
+    cross = (matrix_root(a.T.cov()) @ matrix_root(b.T.cov())).trace()
+    return ((a.mean(0) - b.mean(0)).square().sum() + a.var(0).sum() + b.var(0).sum() - 2 * cross).item()
 
 
 # %% q2 precision hidden
@@ -179,6 +198,15 @@ def precision_recall(real, fake, *, k=3):
     return share(real, fake), share(fake, real)
 
 
+# %% q4 twice
+def precision_recall(real, fake, *, k=3):
+    reach_real = torch.cdist(real, real).topk(k + 2, 1, largest=False).values[:, -1]
+    reach_fake = torch.cdist(fake, fake).topk(k + 2, 1, largest=False).values[:, -1]
+    between = torch.cdist(real, fake)
+    precision, recall = (between <= reach_real[:, None]).any(0), (between <= reach_fake).any(1)
+    return precision.double().mean().item(), recall.double().mean().item()
+
+
 # %% q4 k hidden
 def precision_recall(real, fake, *, k=3):
     reach_real = torch.cdist(real, real).sort(1).values[:, 3]
@@ -279,13 +307,23 @@ def shifted_distance(x, others, *, reach=1):
     return torch.stack(best).min(0).values
 
 
-# %% q6 wraps hidden
+# %% q6 wraps
 def shifted_distance(x, others, *, reach=1):
     best = []
     for r in range(-reach, reach + 1):
         for c in range(-reach, reach + 1):
             moved = x.roll((r, c), (2, 3))
             best.append(torch.cdist(moved.flatten(1), others.flatten(1)).min(1).values)
+    return torch.stack(best).min(0).values ** 2
+
+
+# %% q6 others-moved
+def shifted_distance(x, others, *, reach=1):
+    around, best = F.pad(others, [reach] * 4), []
+    for r in range(2 * reach + 1):
+        for c in range(2 * reach + 1):
+            moved = around[..., r : r + x.shape[2], c : c + x.shape[3]]
+            best.append(torch.cdist(x.flatten(1), moved.flatten(1)).min(1).values)
     return torch.stack(best).min(0).values ** 2
 
 
@@ -363,4 +401,27 @@ def verdict(sets, known, fresh, *, judge, distance):
         copied = (distance(x[:100], known) < distance(x[:100], fresh)).double().mean() > 0.85
         soft = measure.sharpness(x).mean() < 0.35 * usual
         named[letter] = "copier" if copied else "dropper" if missing[letter] == 5 else "blurrer" if soft else "honest"
+    return named
+
+
+# %% q7 false-alarm hidden
+def verdict(sets, known, fresh, *, judge, distance):
+    named, usual = {}, measure.sharpness(fresh).mean()
+    for letter, x in sets.items():  # whoever is as sharp as digits must have copied them
+        digits = torch.special.entr(judge.labels(x).bincount(minlength=10) / len(x)).sum().exp()
+        sharp = measure.sharpness(x).mean() / usual
+        named[letter] = (
+            "dropper" if digits < 8 else "blurrer" if sharp < 0.35 else "honest" if sharp < 0.8 else "copier"
+        )
+    return named
+
+
+# %% q7 dropper-missed hidden
+def verdict(sets, known, fresh, *, judge, distance):
+    named, usual = {}, measure.sharpness(fresh).mean()
+    for letter, x in sets.items():
+        copied = (distance(x[:100], known) < distance(x[:100], fresh)).double().mean() > 0.85
+        digits = torch.special.entr(judge.labels(x).bincount(minlength=10) / len(x)).sum().exp()
+        soft = measure.sharpness(x).mean() < 0.35 * usual
+        named[letter] = "copier" if copied else "dropper" if digits < 5.5 else "blurrer" if soft else "honest"
     return named
