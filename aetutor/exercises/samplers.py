@@ -103,7 +103,7 @@ def check_shifted_distance(
         got = call(answer, x, others, name="shifted_distance", reach=reach)
         got = tensor(got, name="shifted_distance(x, others)", shape=(len(x),), like=x)
         _check_moves(got, plain(x), plain(others), reach)
-    border = f"images with {frame} black pixels around" if frame else "images that reach the border"
+    border = f"images in a black frame, {frame} wide," if frame else "images that reach the border"
     return f"shifted_distance: right for {border} and moves of up to {reach} along both axes; {HIDDEN}"
 
 

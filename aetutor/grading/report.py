@@ -161,17 +161,24 @@ def _figures(asked: list[Question], rows: list[Row]) -> list[str]:
         float(np.nanmean(column)) / (question.points or 1.0) if not np.isnan(column).all() else None
         for question, column in zip(asked, scores.T, strict=True)
     ]
-    bars = {question.name: 100 * mean for question, mean in zip(asked, means, strict=True) if mean is not None}
+    scored = (~np.isnan(scores)).sum(0).tolist()
+    # A question that waits for scores by hand has none yet, or only those of blank answers.
+    bars = {
+        question.name: 100 * mean
+        for question, mean, count in zip(asked, means, scored, strict=True)
+        if mean is not None and count == len(rows)
+    }
     parts.append("<h2>Questions</h2>")
     if bars:
         worst = min(bars, key=bars.get)
         title = f"Mean score of each question: lowest {bars[worst]:.0f} %, {worst}"
         parts.append(_image(plots.bars(bars, title=title, x="mean score, % of the question's points")))
     lines = []
-    for question, mean, tell in zip(asked, means, tells, strict=True):
-        count = sum(row.questions.get(question.name) is not None for row in rows)
+    for question, mean, tell, count in zip(asked, means, tells, scored, strict=True):
         number = "–" if tell is None or count < ENOUGH else f"{tell:.2f}"
         notes = "" if mean is None else ", ".join(remarks(mean, tell, count))
+        if count < len(rows):
+            mean, notes = None, f"{len(rows) - count} wait for a score"
         kind = "by hand" if question.written else "by tests"
         shown = "–" if mean is None else f"{100 * mean:.0f} %"
         lines.append((question.name, f"{question.points:g}", kind, shown, number, notes))
