@@ -190,6 +190,18 @@ def test_it_repeats_no_code_of_its_chapter(name):
         assert grade_id == "setup" or not again, again
 
 
+def test_the_teachers_readme_lists_them_with_their_minutes_and_points():
+    readme = (FOLDER / "README.md").read_text("utf-8")
+    rows = re.findall(r"^\| \[(\w+)\]\(release/\1/\1\.ipynb\) .+ \| (\d+) \| (\d+), (\d+) \|$", readme, re.M)
+    said = []
+    for name in NAMES:
+        first = read(name)[0]["source"]
+        minutes = re.search(r"^\| \*\*Time\*\* \| (\d+) minutes", first, re.M)[1]
+        points, by_hand = re.search(r"^\| \*\*Points\*\* \| (\d+), of which (\d+)", first, re.M).groups()
+        said.append((name, minutes, points, by_hand))
+    assert rows == said
+
+
 # --- Student copies -------------------------------------------------------------------------------------------
 
 

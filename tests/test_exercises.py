@@ -141,6 +141,7 @@ def test_right_values_pass_in_any_precision(right):
         (WANT * 2, "factor"),
         (WANT / 2, "factor"),
         (WANT * 3.3, "factor"),
+        (WANT * 1.002, "value"),
         (WANT + 1, "value"),
         (WANT.T, "shape"),
         (WANT / 0, "nan"),
