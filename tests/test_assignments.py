@@ -7,6 +7,7 @@
 """
 
 import contextlib
+import csv
 import io
 import json
 import os
@@ -341,3 +342,35 @@ def test_every_question_has_three_wrong_answers_and_one_that_only_hidden_tests_f
         assert len(mine) >= 3, question
         assert len({case[3] for case in mine}) == len(mine)
         assert any(case[2] for case in mine), f"{question}: nothing shows that its hidden tests are needed"
+
+
+# --- Graded as a class is ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_graded_for_real_the_source_has_all_points_in_any_editors_form_and_the_blank_copy_none(tmp_path):
+    """One assignment goes all the way through sandbox, guard and gradebook; the others differ in their cells only."""
+    nbformat, grading = pytest.importorskip("nbformat"), pytest.importorskip("aetutor.grading")
+    test_grading = pytest.importorskip("test_grading")  # which needs nbgrader
+    from test_grading_class import colab, vscode
+
+    test_grading.need_sandbox()
+    name = "03_sizes"  # the one that takes least time
+    grading.set_up(tmp_path, assignments=FOLDER)
+    path = tmp_path / "source" / name / f"{name}.ipynb"
+    source = nbformat.read(path, as_version=4)
+    handed_in = {
+        "lab": path.read_bytes(),
+        "colab": colab(source),
+        "code": vscode(source),
+        "blank": (tmp_path / "release" / name / f"{name}.ipynb").read_bytes(),
+    }
+    for student, notebook in handed_in.items():
+        test_grading.write(tmp_path / "submitted" / student / name / f"{name}.ipynb", notebook)
+    found = {result.student: result.status for result in grading.grade(tmp_path, jobs=2)}
+    assert found == dict.fromkeys(handed_in, "graded")
+    table = list(csv.DictReader((tmp_path / "report" / f"{name}.csv").read_text("utf-8-sig").splitlines()))
+    scores = {row["student"]: float(row["score"]) for row in table}
+    by_tests = sum(graded(cell)["points"] for cell in by_id(read(name)).values() if graded(cell)["grade"])
+    by_tests -= graded(by_id(read(name))["written"])["points"]
+    assert scores == {"lab": by_tests, "colab": by_tests, "code": by_tests, "blank": 0}
