@@ -108,16 +108,16 @@ $(BENCH_STAMP): $(STAMP)
 
 course: $(TEACH_STAMP) ## make the folder COURSE= for a class, with the assignments in it (adds what is missing, overwrites nothing)
 	@$(NAMED)
-	@$(PY) -m aetutor.grading '$(COURSE)' --setup $(ARGS)
+	@COURSE='$(subst ','\'',$(COURSE))'; $(PY) -m aetutor.grading "$$COURSE" --setup $(ARGS)
 
 grade: $(TEACH_STAMP) ## repair, run in a sandbox, score and report what students handed in to the folder COURSE=
 	@$(NAMED)
-	@$(PY) -m aetutor.grading '$(COURSE)' $(ARGS)
+	@COURSE='$(subst ','\'',$(COURSE))'; $(PY) -m aetutor.grading "$$COURSE" $(ARGS)
 
 release: $(TEACH_STAMP) ## make the student copies of the assignments again, after a change to their source
 	@$(PY) -m aetutor.grading --release
 
-NAMED = [ -n '$(COURSE)' ] || { echo 'Name the folder of the class: make $@ COURSE=path' >&2; exit 1; }
+NAMED = [ -n '$(subst ','\'',$(COURSE))' ] || { echo 'Name the folder of the class: make $@ COURSE=path' >&2; exit 1; }
 
 $(TEACH_STAMP): $(STAMP)
 	@echo '== Installing nbgrader into $(VENV)'

@@ -238,6 +238,8 @@ def test_nbgrader_sorts_archives_of_moodle_and_canvas_into_the_folder(tmp_path, 
         moodle.writestr("Ada Lovelace_12345_assignsubmission_file_/small.ipynb", "ada")
         moodle.writestr("Émile Zola_99_assignsubmission_file_/small (1).ipynb", "zola")
         moodle.writestr("Émile Zola_99_assignsubmission_file_/holiday.jpg", "x")
+        moodle.writestr("Fred Sanger_7_assignsubmission_file_small.ipynb", "sanger")
+        moodle.writestr("Mary Somerville_8_assignsubmission_file_/my work/small.ipynb", "somerville")
     with zipfile.ZipFile(archives / "canvas.zip", "w") as canvas:
         canvas.writestr("turingalan_4711_815_small-1.ipynb", "turing")
         canvas.writestr("hoppergrace_LATE_4712_816_small.ipynb", "hopper")
@@ -246,7 +248,8 @@ def test_nbgrader_sorts_archives_of_moodle_and_canvas_into_the_folder(tmp_path, 
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | {"PATH": path})
     assert done.returncode == 0, done.stderr
     found = {path.parents[1].name: path.read_text() for path in (folder / "submitted").rglob("*.ipynb")}
-    assert found == {"Ada Lovelace": "ada", "Émile Zola": "zola", "turingalan": "turing", "hoppergrace": "hopper"}
+    moodle = {"Ada Lovelace": "ada", "Émile Zola": "zola", "Fred Sanger": "sanger", "Mary Somerville": "somerville"}
+    assert found == moodle | {"turingalan": "turing", "hoppergrace": "hopper"}
 
 
 @pytest.mark.parametrize(("place", "words"), [("nowhere", "is no folder"), (".", "no folder `source`")])

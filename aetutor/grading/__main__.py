@@ -14,7 +14,7 @@ from aetutor.grading.walls import Limits
 EXAMPLES = """examples:
   python -m aetutor.grading --setup ~/course             a folder with the assignments, in nbgrader's layout
   python -m aetutor.grading ~/course                     grade all that is new in ~/course/submitted/STUDENT/ASSIGNMENT/
-  python -m aetutor.grading ~/course autoencoder --jobs 2 --cell-seconds 120
+  python -m aetutor.grading ~/course 01_gradient --jobs 2 --cell-seconds 120
   python -m aetutor.grading --release                    notebooks/assignments/release, made from its source
 """
 UNGUARDED = """WARNING: --unsafe runs students' code without a sandbox, with all rights that you have. It can read and
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     taught in  : notebooks/assignments/README.md
     """
     form = _form()
-    asked = form.parse_args(arguments)
+    asked = form.parse_intermixed_args(arguments)
     if asked.course is None and not asked.release:
         form.error("name the course folder: python -m aetutor.grading COURSE")
     try:

@@ -1,9 +1,11 @@
 """A course folder in nbgrader's layout: where everything lies, and how files get there whole."""
 
+import difflib
 import hashlib
 import importlib.util
 import os
 import secrets
+import shlex
 import shutil
 from pathlib import Path
 
@@ -16,15 +18,18 @@ c.CourseDirectory.root = os.path.dirname(os.path.abspath(__file__))
 c.CourseDirectory.course_id = {course!r}
 c.CourseDirectory.db_url = "sqlite:///" + os.path.join(c.CourseDirectory.root, "gradebook.db")
 
-# `nbgrader autograde` runs students' code without a sandbox; `python -m aetutor.grading` gives each one of its own.
+# `nbgrader autograde` runs students' code without a sandbox; `make grade` gives each one of its own.
 
 # An archive of submissions from a learning management system, put into downloaded/ASSIGNMENT/archive/, is sorted into
-# submitted/ by `nbgrader zip_collect ASSIGNMENT`. The pattern reads Moodle's names, one folder a student,
+# submitted/ by `nbgrader zip_collect ASSIGNMENT --force`. The pattern reads Moodle's names, in folders or not,
 #   Ada Lovelace_12345_assignsubmission_file_/01_gradient.ipynb
 # and Canvas's, one file a student, with LATE where it was:
 #   lovelaceada_LATE_12345_67890_01_gradient-1.ipynb
+# Two students of one name, or names that are hidden, need the number in the student's name: write
+# (?P<student_id>[^/]+?_(?:LATE_)?\\d+) in place of (?P<student_id>[^/]+?)_(?:LATE_)?\\d+.
 c.FileNameCollectorPlugin.named_regexp = (
-    r".*/(?P<student_id>[^/]+?)_(?:LATE_)?\\d+_(?:assignsubmission_file_?/|\\d+_)(?P<file_id>[^/]+)\\.ipynb$"
+    r".*/(?P<student_id>[^/]+?)_(?:LATE_)?\\d+"
+    r"_(?:assignsubmission_file_?/?(?:[^/]+/)*|\\d+_)(?P<file_id>[^/]+)\\.ipynb$"
 )
 '''
 
@@ -46,12 +51,12 @@ class Course:
         self.root = Path(root).expanduser().absolute()
         if not self.root.is_dir():
             raise GradingError(
-                f"{self.root} is no folder. Make a course folder first: python -m aetutor.grading --setup {self.root}"
+                f"{self.root} is no folder. Make one first: make course COURSE={shlex.quote(str(self.root))}"
             )
         if not (self.root / "source").is_dir():
             raise GradingError(
                 f"{self.root} holds no folder `source`, so it is no course folder. "
-                f"Make it one: python -m aetutor.grading --setup {self.root}"
+                f"Make it one: make course COURSE={shlex.quote(str(self.root))}"
             )
         self.source, self.submitted = self.root / "source", self.root / "submitted"
         self.autograded, self.feedback = self.root / "autograded", self.root / "feedback"
@@ -79,15 +84,18 @@ class Course:
         known = sorted(
             path.name for path in self.source.iterdir() if path.is_dir() and self.notebook(path.name).is_file()
         )
+        asked = [name.rstrip("/") for name in asked]  # a shell completes the name of a folder so
         for name in asked:
             if name not in known:
+                meant = "".join(f" (did you mean {other}?)" for other in difflib.get_close_matches(name, known, 1))
                 raise GradingError(
-                    f"there is no assignment {name!r} in {self.source}; there are: {', '.join(known) or 'none yet'}"
+                    f"there is no assignment {name!r} in {self.source}{meant}; "
+                    f"there are: {', '.join(known) or 'none yet'}"
                 )
         if not known:
             raise GradingError(
                 f"{self.source} holds no assignment; expected source/NAME/NAME.ipynb. "
-                f"`python -m aetutor.grading --setup {self.root}` copies the course's own there"
+                f"`make course COURSE={shlex.quote(str(self.root))}` copies the course's own there"
             )
         return [name for name in known if not asked or name in asked]
 
