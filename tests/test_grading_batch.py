@@ -1,10 +1,13 @@
 """A course graded from end to end: what stays, what is graded again, and what one bad submission cannot do."""
 
+import contextlib
 import csv
 import json
 import os
 import re
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -13,10 +16,12 @@ import nbformat
 import psutil
 import pytest
 from nbformat.v4 import new_code_cell
+from sqlalchemy.exc import OperationalError
 from test_grading import answered, course, need_sandbox, source, write
 
 from aetutor import grading
-from aetutor.grading import batch
+from aetutor.grading import batch, gradebook, runner
+from aetutor.grading.course import Course
 from aetutor.grading.gradebook import questions
 
 pytestmark = pytest.mark.slow
@@ -37,12 +42,12 @@ def grade(root, **more):
     return {result.student: result for result in grading.grade(root, limits=QUICK, **more)}
 
 
-def entered(root, student, score):
+def entered(root, student, score, name="written"):
     """What a teacher enters with formgrader."""
     from nbgrader.api import Gradebook
 
     with Gradebook(f"sqlite:///{root / 'gradebook.db'}") as book:
-        found = book.find_grade("written", "small", "small", student)
+        found = book.find_grade(name, "small", "small", student)
         found.manual_score, found.needs_manual_grade = score, False
         book.db.commit()
 
@@ -65,6 +70,145 @@ def test_scores_by_hand_survive_a_regrade_unless_the_answer_changed(tmp_path):
     write(root / "submitted" / "ada" / "small" / "small.ipynb", answered(written="I think otherwise now."))
     assert grade(root)["ada"].status == "graded"
     assert (table(root)["ada"]["written"], table(root)["ada"]["status"]) == ("3", "needs manual grading")
+    said = "written: the written answer has changed since it was scored by hand; 3 points still count"
+    assert table(root)["ada"]["remarks"] == said
+    assert grade(root)["ada"].status == "kept" and table(root)["ada"]["remarks"] == said  # until it is scored anew
+    entered(root, "ada", 1)
+    grade(root)
+    row = table(root)["ada"]
+    assert (row["written"], row["status"], row["remarks"]) == ("1", "graded", "")
+
+
+def test_points_by_hand_that_differ_from_a_tests_are_remarked(tmp_path):
+    root = course(tmp_path, ada=answered(q1="1"))
+    grade(root)
+    entered(root, "ada", 2, name="q1-test")
+    grade(root)
+    assert table(root)["ada"]["remarks"] == "q1-test: 2 points by hand, 0 by its test"
+    entered(root, "ada", 0, name="q1-test")
+    grade(root)
+    assert table(root)["ada"]["remarks"] == ""
+
+
+def test_who_is_no_longer_in_submitted_is_not_in_the_statistics(tmp_path):
+    root = course(tmp_path, ada=answered(), bob=answered(q1="1"))
+    grade(root)
+    shutil.rmtree(root / "submitted" / "bob")
+    assert set(grade(root)) == {"ada"}
+    assert table(root)["bob"]["status"] == "no longer in submitted" and table(root)["ada"]["score"] == "10"
+    assert "small: 1 submissions" in (root / "report" / "small.html").read_text(encoding="utf-8")
+    shutil.rmtree(root / "submitted" / "ada")
+    assert grade(root) == {} and table(root)["ada"]["status"] == "no longer in submitted"
+
+
+def test_a_damaged_gradebook_is_one_line(tmp_path):
+    root = course(tmp_path, ada=answered())
+    grade(root)
+    shutil.rmtree(root / "autograded")
+    whole = (root / "gradebook.db").read_bytes()
+    for content in (b"this is no database " * 100, whole[:8192] + b"x" * (len(whole) - 8192)):
+        (root / "gradebook.db").write_bytes(content)
+        with pytest.raises(grading.GradingError, match=r"^gradebook.db is damaged: restore a copy, or move it away; "):
+            grade(root)
+        assert (root / "gradebook.db").read_bytes() == content
+    assert not (root / "autograded").exists()  # said before anything was run
+
+
+def test_a_gradebook_in_use_is_one_line(tmp_path):
+    root = course(tmp_path, ada=b"")
+    grade(root)
+    write(root / "submitted" / "bob" / "small" / "small.ipynb", b"")
+    with contextlib.closing(sqlite3.connect(root / "gradebook.db", isolation_level=None)) as other:
+        for kind in ("IMMEDIATE", "EXCLUSIVE"):  # others may read, others may not
+            other.execute(f"BEGIN {kind}")
+            with pytest.raises(grading.GradingError, match=r"^gradebook.db is in use \(by another make grade, or form"):
+                grade(root)
+            other.execute("ROLLBACK")
+    assert set(grade(root)) == {"ada", "bob"} and set(table(root)) == {"ada", "bob"}
+
+
+@pytest.mark.parametrize("text", ["attempt to write a readonly database", "unable to open database file"])
+def test_a_gradebook_that_cannot_be_written_is_one_line(tmp_path, text):
+    place = Course(course(tmp_path))
+    with pytest.raises(grading.GradingError, match=f"^cannot write to {tmp_path}/gradebook.db: {text}$"):
+        with gradebook.said(place):
+            raise OperationalError("UPDATE x", {}, sqlite3.OperationalError(text))
+
+
+def test_a_report_or_course_folder_that_cannot_be_written_is_one_line(tmp_path):
+    root = course(tmp_path, ada=b"")
+    (root / "report").write_text("in the way")
+    with pytest.raises(grading.GradingError, match=f"^cannot write to {root / 'report'}: File exists$"):
+        grade(root)
+    (root / ".grading.lock").unlink()
+    (root / ".grading.lock").mkdir()
+    with pytest.raises(grading.GradingError, match=f"^cannot write to {root}: Is a directory$"):
+        grade(root)
+
+
+def test_two_at_once_on_one_course_are_kept_apart(tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    root = course(tmp_path, ada=b"")
+    with open(root / ".grading.lock", "w") as file:
+        file.write("4711")
+        file.flush()
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(
+            grading.GradingError, match=r"another make grade is at work in this folder \(process 4711\)"
+        ):
+            grade(root)
+    assert grade(root)["ada"].status == "unreadable"
+    assert (root / ".grading.lock").read_text() == str(os.getpid())
+
+
+def test_what_lies_in_a_wrong_place_is_told(tmp_path):
+    root = course(tmp_path, ada=b"")
+    for name in ("small.ipynb", "bob/small.ipynb", "ada/Smal1/small.ipynb", "ada/zzz/x.ipynb", ".hidden/x/y", "ada/.x"):
+        write(root / "submitted" / name, b"x")
+    said = []
+    grade(root, progress=said.append)
+    assert said[:-1] == [
+        "not graded: submitted/ada/Smal1 (no assignment of that name; did you mean small?)",
+        "not graded: submitted/ada/zzz (no assignment of that name)",
+        "not graded: submitted/bob/small.ipynb (a file; expected it in a folder submitted/bob/ASSIGNMENT/)",
+        "not graded: submitted/small.ipynb (a file; expected folders submitted/STUDENT/ASSIGNMENT/)",
+    ]
+
+
+def test_an_endless_loop_is_waited_for_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "AFTERWARDS", 1)
+    notebook = answered(q1="# Question 1\ndef total(numbers):\n    while True: pass")
+    notebook.cells[3:3] = [new_code_cell("import time\ntime.sleep(2)")]  # above it: has all its time
+    after = next(i for i, cell in enumerate(notebook.cells) if "def total" in cell.source) + 1
+    notebook.cells[after:after] = [new_code_cell("total([1])") for _ in range(3)]
+    root = course(tmp_path, ada=notebook)
+    (result,) = grading.grade(root, limits=grading.Limits(cell_seconds=4))
+    assert [re.search(r"longer than (\d+) s", note)[1] for note in result.notes] == ["4", "1", "1", "4"]
+    assert "q1-test" in result.notes[-1] and table(root)["ada"]["score"] == "8"
+
+
+def test_assignments_that_nobody_handed_in_have_no_table_unless_they_are_named(tmp_path):
+    root = course(tmp_path, ada=b"")
+    write(root / "source" / "other" / "other.ipynb", source())
+    grade(root)
+    assert {path.name for path in (root / "report").iterdir()} == {"grades.csv", "small.csv", "small.html"}
+    assert [row["assignment"] for row in read_all(root)] == ["small"]
+    grade(root, assignments=["other"])
+    assert (root / "report" / "other.csv").is_file()
+
+
+def test_a_broken_source_stops_only_its_own_assignment(tmp_path, capsys):
+    from aetutor.grading.__main__ import main
+
+    root = course(tmp_path, ada=b"")
+    write(root / "source" / "other" / "other.ipynb", b"{")
+    said = []
+    assert [r.status for r in grading.grade(root, limits=QUICK, progress=said.append)] == ["failed", "unreadable"]
+    assert said[0].startswith("other: COULD NOT BE GRADED: the source notebook") and "\n" not in said[0]
+    assert table(root)["ada"]["status"].startswith("could not be read")
+    assert main([str(root)]) == 1 and "1 NOT GRADED" in capsys.readouterr().out
+    with pytest.raises(grading.GradingError, match="the source notebook"):
+        grading.grade(root, ["other"], limits=QUICK)
 
 
 def test_what_is_graded_stays_graded_until_it_or_the_source_changes(tmp_path):

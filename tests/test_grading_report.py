@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from scipy import stats
 from test_grading import role
 
 from aetutor.grading import report
-from aetutor.grading.gradebook import Question, Row
+from aetutor.grading.gradebook import GONE, Question, Row
 
 ASKED = [Question("q1", 2, False), Question("q2", 3, False), Question("essay", 5, True)]
 
@@ -118,6 +119,37 @@ def test_hints_are_counted_once_a_submission():
     ]  # fmt: skip
 
 
+def outcome(*cells):
+    return SimpleNamespace(cells=cells)
+
+
+def test_what_was_not_begun_is_counted_apart_from_the_hints():
+    blank = outcome(failed("q1", "total is not written yet: put your code in place of the last line."))
+    wrong = outcome(failed("q1", "Too few."))
+    assert report.hints([blank, blank, wrong]) == [("q1", "Too few.", 1)]
+    assert report.not_begun([blank, blank, wrong]) == {"q1": 2}
+    found = report.page("small", ASKED, rows=rows(3), hints=[], blank={"q1": 2})
+    assert '<th class="number">not begun</th>' in found
+    assert re.search(r"<td>q1</td>.*?by tests</td><td[^>]*>\d+ %</td><td[^>]*>2</td>", found)
+    assert re.search(r"<td>essay</td>.*?by hand</td><td[^>]*>\d+ %</td><td[^>]*>–</td>", found)
+
+
+def test_a_test_that_was_stopped_says_why():
+    late, loud = failed("q1", "", "KeyboardInterrupt"), failed("q1", "", "KeyboardInterrupt")
+    for cell, text in ((late, "this cell took longer than 60 s and was stopped"), (loud, "this cell put out more")):
+        cell.outputs.append(new_output("error", ename="Stopped", evalue=text, traceback=[]))
+    alone = failed("q1", "", "KeyboardInterrupt")
+    said = {text: count for _, text, count in report.hints([outcome(late), outcome(loud), outcome(alone)])}
+    assert said == {"stopped: it took longer than its time": 2, "this cell put out more": 1}
+
+
+def test_who_is_no_longer_in_submitted_counts_in_nothing():
+    gone = Row("zed", GONE, 0.0, 10.0, dict.fromkeys(("q1", "q2", "essay"), 0.0), True, ["left"])
+    found = page([*rows(12), gone])
+    assert found.replace("; 1 no longer in submitted, not counted here", "") == page(rows(12))
+    assert read(report.table([("small", ASKED, [gone])]))[0]["status"] == "no longer in submitted"
+
+
 def page(found, hints=()):
     return report.page("small", ASKED, rows=found, hints=list(hints))
 
@@ -145,7 +177,7 @@ def test_the_pages_numbers_are_those_of_the_class():
 
 def test_a_small_class_gets_no_discrimination():
     assert f"It is given for {report.ENOUGH} submissions or more." in page(rows(9))
-    assert re.search(r"<td>q1</td>.*?by tests</td><td[^>]*>\d+ %</td><td[^>]*>–</td>", page(rows(9)))
+    assert re.search(r"<td>q1</td>.*?by tests</td><td[^>]*>\d+ %</td><td[^>]*>0</td><td[^>]*>–</td>", page(rows(9)))
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])

@@ -4,18 +4,23 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-from scipy.special import logsumexp
 from torch import Tensor
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from .answers import Wrong, attached, call, close, plain, require, same, tensor
 
-_Bernoulli, _Normal, _divergence, _logsumexp = Bernoulli, Normal, kl_divergence, logsumexp
+_Bernoulli, _Normal, _divergence = Bernoulli, Normal, kl_divergence
+_from_numpy, _sum_of_exponentials = torch.from_numpy, torch.logsumexp
 _Generator, _equal, _grad, _rng = torch.Generator, torch.equal, torch.autograd.grad, torch.get_rng_state
 _rand, _randn, _here, _double = torch.rand, torch.randn, torch.cuda.is_available, torch.float64
 _exp, _finite, _std = np.exp, np.isfinite, np.std
 _absolute, _correlations, _log, _moved, _triangle = np.abs, np.corrcoef, np.log, np.moveaxis, np.triu
 _pi = np.pi
+
+
+def _log_sum_exp(values: np.ndarray) -> np.ndarray:
+    """log Σ exp over the first axis."""
+    return plain(_sum_of_exponentials(_from_numpy(values), 0))
 
 
 def check_divergence(
@@ -188,7 +193,7 @@ def check_weighted_bound(
     seed       : int         number of the made-up logits, images and codes
     returns    : str         what was verified
     raises     : Wrong       if it is not right yet, with a hint
-    source     : torch.distributions in float64 and scipy's logsumexp as the oracle; this course
+    source     : torch.distributions and logsumexp in float64 as the oracle; this course
     taught in  : notebooks/05_variational_autoencoder.ipynb
     """
     name, (draws, images) = "weighted_bound", shape[:2]
@@ -207,22 +212,22 @@ def check_weighted_bound(
         pixels = plain(_Bernoulli(logits=logits.to(_double)).log_prob(x.to(_double)).sum((2, 3, 4)))
         p_z, q_z = plain(prior.log_prob(z.to(_double)).sum(2)), plain(q.log_prob(z.to(_double)).sum(2))
         weights, count = pixels + p_z - q_z, _log(draws)
-        want = _logsumexp(weights, 0) - count
+        want = _log_sum_exp(weights) - count
         flat = q_z + plain(logvar).sum(1) / 2
-        closed = _logsumexp(pixels, 0) - count - plain(_divergence(q, prior).sum(1))
+        closed = _log_sum_exp(pixels) - count - plain(_divergence(q, prior).sum(1))
         level = 0.5 * code * _log(2 * _pi)  # what log √(2π) adds to a density of all code numbers
         words = "has √(2π) in one of the two densities only. Either both have it, or neither: there it cancels."
         mistakes = {
             "outside": (weights.mean(0), "is the mean of the logarithms. Here the mean is inside the logarithm."),
             "sum": (want + count, "sums the weights of the draws where their mean is asked for."),
-            "prior": (_logsumexp(pixels - q_z, 0) - count, "leaves p(z) out of the weights."),
-            "proposal": (_logsumexp(pixels + p_z, 0) - count, "leaves q(z | x) out of the weights."),
-            "density": (_logsumexp(pixels + p_z - flat, 0) - count, "has a log q without its −½ Σ logvar."),
-            "swapped": (_logsumexp(pixels + q_z - p_z, 0) - count, "has p(z) and q(z | x) in each other's place."),
+            "prior": (_log_sum_exp(pixels - q_z) - count, "leaves p(z) out of the weights."),
+            "proposal": (_log_sum_exp(pixels + p_z) - count, "leaves q(z | x) out of the weights."),
+            "density": (_log_sum_exp(pixels + p_z - flat) - count, "has a log q without its −½ Σ logvar."),
+            "swapped": (_log_sum_exp(pixels + q_z - p_z) - count, "has p(z) and q(z | x) in each other's place."),
             "constant-in-q": (want + level, words),
             "constant-in-p": (want - level, words),
             "averaged": (
-                _logsumexp(pixels + (p_z - q_z) / code, 0) - count,
+                _log_sum_exp(pixels + (p_z - q_z) / code) - count,
                 "averages log p(z) and log q(z | x) over the code numbers where their sum is asked for.",
             ),
             "closed": (closed, "uses the rate in closed form. Each draw has its own log q − log p."),

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from .answers import Wrong, call, close, describe, number, plain, require, tensor
@@ -15,7 +14,18 @@ from .noise import _clean, _frame, _near, _tensor
 _array, _clip, _mean, _ndarray, _pad, _quiet = np.array, np.clip, np.mean, np.ndarray, np.pad, np.abs
 _rng, _sqrt = np.random.default_rng, np.sqrt
 _generator, _no_grad, _poisson, _randn = torch.Generator, torch.no_grad, torch.poisson, torch.randn
-_blur, _mix = ndimage.gaussian_filter, ndimage.convolve
+
+
+def _blur(pictures: np.ndarray, sigma, **settings) -> np.ndarray:
+    from scipy import ndimage  # 0.1 s that importing the checks should not cost; the notebook's set-up imports it, too
+
+    return ndimage.gaussian_filter(pictures, sigma, **settings)
+
+
+def _mix(pictures: np.ndarray, weights: np.ndarray, **settings) -> np.ndarray:
+    from scipy import ndimage
+
+    return ndimage.convolve(pictures, weights, **settings)
 
 
 def unknown_camera(x: Tensor, *, seed: int) -> Tensor:

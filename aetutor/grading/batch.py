@@ -1,6 +1,8 @@
 """Grading of a course in three phases: run all submissions, then write the gradebook, then feedback and report."""
 
 import contextlib
+import difflib
+import glob
 import json
 import logging
 import os
@@ -20,6 +22,12 @@ from aetutor.grading.runner import execute, files_beside
 from aetutor.grading.submission import Unreadable, choose, fingerprint
 from aetutor.grading.walls import Limits, need_sandbox
 
+try:
+    import fcntl
+except ImportError:  # not on Windows, where two at once are not kept apart
+    fcntl = None
+
+LOCK = ".grading.lock"
 STAMP = "graded.json"
 REPAIRS = "repairs.txt"
 
@@ -28,7 +36,7 @@ REPAIRS = "repairs.txt"
 class Graded:
     """What came of one submission; `status` is graded, kept, unreadable or failed.
 
-    student, assignment : str whose it is
+    student, assignment : str whose it is; no student where the source notebook of an assignment is broken
     status     : str         graded, kept (unchanged since it was graded), unreadable, or failed: our error
     reason     : str         why it is unreadable or failed
     notes      : list of str what was repaired, and which cells had to be stopped
@@ -88,18 +96,22 @@ def grade(
         raise ValueError(f"jobs is {jobs!r}; expected a whole number above 0")
     need_nbgrader()
     place = Course(course)
-    works = [_work(place, name) for name in place.assignments(assignments)]
+    assignments = list(assignments)
+    works, broken = _works(place, assignments, progress)
     if not unsafe:
         need_sandbox()
-    results = _run_all(place, works, limits, jobs or fitting_jobs(limits), regrade, unsafe, progress)
-    with gradebook.quiet():
+    with _alone(place), gradebook.quiet():
+        gradebook.check(place)
+        for said in _misplaced(place):
+            progress(said)
+        results = _run_all(place, works, limits, jobs or fitting_jobs(limits), regrade, unsafe, progress)
         for work in works:
             gradebook.register(place, work.name, work.source)
         _each(results, "the gradebook", progress, lambda result: _record(result, place))
         feedback = Feedback(place)
         _each(results, "the feedback", progress, lambda result: _feedback(result, place, feedback))
         _tables(place, works, results)
-    return results
+    return broken + results
 
 
 def fitting_jobs(limits: Limits) -> int:
@@ -108,6 +120,81 @@ def fitting_jobs(limits: Limits) -> int:
 
     memory = int(psutil.virtual_memory().available / (limits.memory_gb * 1e9))
     return max(1, min(len(os.sched_getaffinity(0)) // 2, memory))
+
+
+@contextlib.contextmanager
+def _alone(place: Course):
+    """Two that grade one course at once would write over each other; the lock ends with the process."""
+    path = place.root / LOCK
+    try:
+        file = open(path, "a+", encoding="utf-8")
+    except OSError as error:
+        raise GradingError(f"cannot write to {place.root}: {error.strerror or error}") from error
+    with file:
+        try:
+            if fcntl:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            number = file.read(20).strip() or "unknown"
+            raise GradingError(f"another make grade is at work in this folder (process {number})") from None
+        except OSError:  # a file system that has no locks
+            pass
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _misplaced(place: Course) -> list[str]:
+    """What lies in submitted/ where it is not graded, and why."""
+    known, found = place.assignments(), []
+
+    def look(folder: Path) -> list[Path]:
+        try:
+            return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        except OSError as error:
+            tell(folder, f"it cannot be read: {error.strerror or error}")
+            return []
+
+    def tell(path: Path, why: str) -> None:
+        text = f"not graded: {path.relative_to(place.root)} ({why})"
+        found.append("".join(letter if letter.isprintable() else "?" for letter in text))
+
+    for student in look(place.submitted) if place.submitted.is_dir() else []:
+        if not student.is_dir():
+            tell(student, "a file; expected folders submitted/STUDENT/ASSIGNMENT/")
+            continue
+        for path in look(student):
+            if path.name in known:
+                continue
+            if path.is_dir():
+                near = difflib.get_close_matches(path.name.lower(), known, 1)
+                tell(path, f"no assignment of that name{f'; did you mean {near[0]}?' if near else ''}")
+            else:
+                tell(path, f"a file; expected it in a folder submitted/{student.name}/ASSIGNMENT/")
+    return found
+
+
+def _works(place: Course, asked: list[str], progress) -> tuple[list[_Work], list[Graded]]:
+    """The assignments that were named, or that somebody has ever handed in; and those whose source is broken."""
+    works, broken, errors = [], [], []
+    for name in place.assignments(asked):
+        try:
+            work = _work(place, name)
+        except (GradingError, OSError) as error:
+            errors.append(GradingError(f"{name}: {error}") if isinstance(error, OSError) else error)
+            if asked:
+                raise errors[0] from error
+            broken.append(Graded("", name, "failed", " ".join(str(error).split())))
+            continue
+        if asked or place.students(name) or any(place.autograded.glob(f"*/{glob.escape(name)}")):
+            works.append(work)
+    if errors and len(errors) == len(place.assignments(asked)):
+        raise errors[0]
+    for result in broken:
+        progress(line(result))
+    return works, broken
 
 
 def _work(place: Course, name: str) -> _Work:
@@ -165,7 +252,8 @@ def line(result: Graded) -> str:
         "failed": f"COULD NOT BE GRADED: {result.reason}",
     }[result.status]
     many = len(result.notes)
-    return f"{result.assignment} / {result.student}: {words}" + (f"; {many} note{'s' * (many > 1)}" if many else "")
+    who = f"{result.assignment} / {result.student}" if result.student else result.assignment
+    return f"{who}: {words}" + (f"; {many} note{'s' * (many > 1)}" if many else "")
 
 
 def _one(place: Course, work: _Work, student: str, limits, regrade, unsafe, halted) -> Graded:
@@ -214,7 +302,7 @@ def _graded(place, work, student, result, limits, regrade, unsafe, halted) -> Gr
     write(target / REPAIRS, "".join(f"{note}\n" for note in repairs).encode("utf-8", "replace"))
     mark |= {"notebook": digest(content), "version": aetutor.__version__, "limits": asdict(limits), "unsafe": unsafe}
     mark |= {"status": result.status, "reason": result.reason, "notes": result.notes, "seconds": result.seconds}
-    mark |= {"recorded": before.get("recorded", {})}
+    mark |= {"recorded": before.get("recorded", {}), "changed": before.get("changed", [])}
     write(target / STAMP, json.dumps(mark, indent=1).encode())
     return result
 
@@ -268,6 +356,8 @@ def _each(results: list[Graded], doing: str, progress, step) -> None:
             continue
         try:
             step(result)
+        except gradebook.Unusable:  # for this one, so for all
+            raise
         except Exception as error:
             result.status, result.reason = "failed", f"{doing} could not be written: {type(error).__name__}: {error}"
             progress(line(result))
@@ -295,20 +385,31 @@ def _record(result: Graded, place: Course) -> None:
         except (ValueError, OverflowError):
             result.notes.append(f"timestamp.txt holds {timestamp!r}, which is no time; it was left out")
             timestamp = None
-    gradebook.record(place, result.assignment, result.student, notebook=notebook, timestamp=timestamp,
-                     known=mark.get("recorded", {}))  # fmt: skip
+    mark["changed"], remarks = gradebook.record(
+        place, result.assignment, result.student, notebook=notebook, timestamp=timestamp,
+        known=mark.get("recorded", {}), changed=mark.get("changed", []),
+    )  # fmt: skip
+    result.notes += remarks
     mark["recorded"] = gradebook.written(notebook)
     write(target / STAMP, json.dumps(mark, indent=1).encode())
 
 
 def _feedback(result: Graded, place: Course, feedback) -> None:
     target = place.feedback / result.student / result.assignment
-    page = feedback.page(result.assignment, result.student, notebook=_read(place, result))
+    with gradebook.said(place):
+        page = feedback.page(result.assignment, result.student, notebook=_read(place, result))
     target.mkdir(parents=True, exist_ok=True)
     write(target / f"{result.assignment}.html", page)
 
 
 def _tables(place: Course, works, results: list[Graded]) -> None:
+    try:
+        _reported(place, works, results)
+    except OSError as error:
+        raise GradingError(f"cannot write to {place.report}: {error.strerror or error}") from error
+
+
+def _reported(place: Course, works, results: list[Graded]) -> None:
     place.report.mkdir(exist_ok=True)
     everything = []
     for work in works:
@@ -320,7 +421,8 @@ def _tables(place: Course, works, results: list[Graded]) -> None:
         for row in rows:
             row.remarks = mine[row.student].notes if row.student in mine else []
         everything.append((work.name, asked, rows))
-        hints = report.hints([_read(place, r) for r in mine.values() if r.status in ("graded", "kept")])
+        done = [_read(place, r) for r in mine.values() if r.status in ("graded", "kept")]
+        page = report.page(work.name, asked, rows=rows, hints=report.hints(done), blank=report.not_begun(done))
         write(place.report / f"{work.name}.csv", report.table([(work.name, asked, rows)]))
-        write(place.report / f"{work.name}.html", report.page(work.name, asked, rows=rows, hints=hints).encode())
+        write(place.report / f"{work.name}.html", page.encode("utf-8", "replace"))
     write(place.report / "grades.csv", report.table(everything))

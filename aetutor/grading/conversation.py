@@ -13,6 +13,7 @@ from aetutor.grading.sandbox import Sandbox
 VERDICT = "application/x-aetutor-verdict"  # as in kernel.py, which cannot be imported where there is no ipykernel
 START = 90  # seconds for a kernel to start
 GRACE = 3  # seconds for an interrupt to work
+OVERDUE = "this cell took longer than"
 
 
 class Culprit(Exception):
@@ -114,7 +115,7 @@ class Conversation:
                 message["size"] = size
                 yield name, message
 
-    def run(self, index: int) -> str:
+    def run(self, index: int, *, seconds: float) -> str:
         """One cell, with its outputs; why it was interrupted, or "". Raises Culprit if the kernel cannot be used on."""
         cell, limits = self._plan.cells[index], self._limits
         test = index in self._plan.tests
@@ -126,7 +127,7 @@ class Conversation:
         asked = self._send("shell", "execute_request", content, {"aetutor": order})
         self._asked[asked] = index
         replies, proofs, size, idle, reason = [], [], {}, False, ""
-        end, replied = time.monotonic() + limits.cell_seconds, 0.0
+        end, replied = time.monotonic() + seconds, 0.0
         kill_at = follow_up = None
         followed = False
         self._outputs.clear_before_next_output = False
@@ -160,7 +161,7 @@ class Conversation:
                 raise Culprit(f"the whole notebook took longer than {limits.total_seconds:g} s; it was in this cell")
             if not replies:
                 if now > end:
-                    reason = reason or f"this cell took longer than {limits.cell_seconds:g} s and was stopped"
+                    reason = reason or f"{OVERDUE} {seconds:g} s and was stopped"
                 if reason and kill_at is None:
                     self._send("control", "interrupt_request", {})
                     kill_at = now + GRACE

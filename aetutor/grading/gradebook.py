@@ -10,6 +10,16 @@ from dataclasses import dataclass, field
 
 from aetutor.grading.course import Course, GradingError, digest
 
+GONE = "no longer in submitted"
+DAMAGED = (
+    "gradebook.db is damaged: restore a copy, or move it away; the next make grade makes a new one, "
+    "without the scores that were entered by hand"
+)
+
+
+class Unusable(GradingError):
+    """The gradebook as a whole cannot be read or written."""
+
 
 @dataclass
 class Question:
@@ -52,15 +62,67 @@ def written(notebook) -> dict[str, str]:
     return found
 
 
+@contextlib.contextmanager
+def _open(course: Course):
+    """nbgrader's gradebook; where the database itself fails, one line that says what to do."""
+    with said(course):
+        from nbgrader.api import Gradebook
+
+        with Gradebook(course.db, course.id) as book:
+            yield book
+
+
+@contextlib.contextmanager
+def said(course: Course):
+    """Errors of the database, in one line that says what to do."""
+    from nbgrader.api import InvalidEntry
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, InvalidEntry) as error:  # nbgrader makes the second out of some of the first
+        text = str(error)
+        if isinstance(error, InvalidEntry) and "sqlite3." not in text:
+            raise
+        path = course.db.removeprefix("sqlite:///")
+        if "is locked" in text:
+            words = "gradebook.db is in use (by another make grade, or formgrader?)"
+        elif "malformed" in text or "not a database" in text:
+            words = DAMAGED
+        elif any(part in text for part in ("readonly", "unable to open", "disk is full", "disk I/O")):
+            words = f"cannot write to {path}: {_first_line(error)}"
+        else:
+            words = f"the gradebook {path} cannot be used: {_first_line(error)}"
+        raise Unusable(words) from error
+
+
+def check(course: Course) -> None:
+    """A gradebook that is damaged is told of before an hour of grading, not after it; nothing is written."""
+    from sqlalchemy import create_engine, text
+
+    path = course.db.removeprefix("sqlite:///")
+    if os.path.isfile(path) and os.path.getsize(path):
+        engine = create_engine(course.db)
+        try:
+            with said(course), engine.connect() as connection:
+                if connection.execute(text("PRAGMA quick_check(1)")).scalar() != "ok":
+                    raise Unusable(DAMAGED)
+        finally:
+            engine.dispose()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(getattr(error, "orig", None) or error).splitlines() or ["?"])[0][:200]
+
+
 def register(course: Course, assignment: str, source) -> None:
     """Tells the gradebook of the assignment's cells, as `nbgrader generate_assignment` does."""
     from nbgrader import preprocessors
-    from nbgrader.api import Gradebook
 
     notebook = copy.deepcopy(source)
     passed = resources(course, assignment, "")
     try:
-        with _programs_found(), Gradebook(course.db, course.id) as book:
+        with _programs_found(), _open(course) as book:
             book.update_or_create_assignment(assignment)
         for name in (
             "LockCells",
@@ -70,7 +132,10 @@ def register(course: Course, assignment: str, source) -> None:
             "ComputeChecksums",
             "SaveCells",
         ):
-            notebook, passed = getattr(preprocessors, name)().preprocess(notebook, passed)
+            with said(course):
+                notebook, passed = getattr(preprocessors, name)().preprocess(notebook, passed)
+    except Unusable:
+        raise
     except RuntimeError as error:
         raise GradingError(
             f"{assignment}: the gradebook does not take the source notebook: {error}. Cells cannot be added or removed "
@@ -97,35 +162,59 @@ def _programs_found():
         os.environ["PATH"] = before
 
 
-def record(course: Course, assignment: str, student: str, *, notebook, timestamp: str | None, known: dict) -> None:
-    """Scores of one submission. What a teacher entered stays, unless the written answer is another than `known`."""
-    from nbgrader.api import Gradebook
+def record(
+    course: Course,
+    assignment: str,
+    student: str,
+    *,
+    notebook,
+    timestamp: str | None,
+    known: dict[str, str],
+    changed: list[str],
+) -> tuple[list[str], list[str]]:
+    """Scores of one submission: (written answers that changed since they were scored by hand, remarks).
+
+    What a teacher entered stays; it waits for a new score where the answer is another than `known`, or was in
+    `changed` and has not been scored since.
+    """
     from nbgrader.preprocessors import AssignLatePenalties, SaveAutoGrades
 
-    with Gradebook(course.db, course.id) as book:
+    with _open(course) as book:
         book.update_or_create_student(student)
         more = {"timestamp": timestamp} if timestamp else {}
         book.update_or_create_submission(assignment, student, **more)
+        grades = book.find_submission_notebook(assignment, assignment, student).grades
+        waiting = {grade.cell.name for grade in grades if grade.needs_manual_grade} & set(changed)
     passed = resources(course, assignment, student)
     log = logging.getLogger("aetutor.grading.nbgrader")
     log.setLevel(logging.CRITICAL)
     for step in (SaveAutoGrades(log=log), AssignLatePenalties(log=log)):
-        notebook, passed = step.preprocess(notebook, passed)
-    now = written(notebook)
-    with Gradebook(course.db, course.id) as book:
+        with said(course):
+            notebook, passed = step.preprocess(notebook, passed)
+    now, found, remarks = written(notebook), [], []
+    with _open(course) as book:
         for grade in book.find_submission_notebook(assignment, assignment, student).grades:
             if grade.manual_score is not None:  # nbgrader asks for every one of them again
                 name = grade.cell.name
-                grade.needs_manual_grade = name in now and known.get(name, now[name]) != now[name]
+                grade.needs_manual_grade = name in now and (name in waiting or known.get(name, now[name]) != now[name])
+                if grade.needs_manual_grade:
+                    found.append(name)
+                    remarks.append(
+                        f"{name}: the written answer has changed since it was scored by hand; "
+                        f"{grade.manual_score:g} points still count"
+                    )
+                elif name not in now and grade.auto_score is not None and grade.auto_score != grade.manual_score:
+                    remarks.append(f"{name}: {grade.manual_score:g} points by hand, {grade.auto_score:g} by its test")
         book.db.commit()
+    return found, remarks
 
 
 def rows(course: Course, assignment: str, asked: list[Question], failed: dict[str, str]) -> list[Row]:
     """Every student known to the gradebook or to submitted/, in order."""
-    from nbgrader.api import Gradebook, MissingEntry
+    from nbgrader.api import MissingEntry
 
-    found = {}
-    with Gradebook(course.db, course.id) as book:
+    found, here = {}, set(course.students(assignment))
+    with _open(course) as book:
         for student in [s.id for s in book.students]:
             most = sum(question.points for question in asked)
             row = found[student] = Row(student, "nothing submitted", most=most)
@@ -142,6 +231,8 @@ def rows(course: Course, assignment: str, asked: list[Question], failed: dict[st
                 if scored and grade.cell.name in row.questions:
                     row.questions[grade.cell.name] = grade.score
             row.status = "needs manual grading" if notebook.needs_manual_grade else "graded"
+            if student not in here:
+                row.status = GONE
     for student, why in failed.items():
         row = found.setdefault(student, Row(student, ""))
         row.status = why

@@ -9,8 +9,10 @@ from collections import Counter
 
 import numpy as np
 
-from aetutor.grading.gradebook import Question, Row
+from aetutor.grading.gradebook import GONE, Question, Row
 
+UNBEGUN = "is not written yet"  # what the checks of aetutor.exercises say to a question that was left as it was
+STOPPED = "stopped: it took longer than its time"
 HARD, EASY, WEAK, ENOUGH = 0.30, 0.95, 0.2, 10
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -94,14 +96,26 @@ def remarks(mean: float, correlation: float | None, count: int) -> list[str]:
 
 def hints(notebooks) -> list[tuple[str, str, int]]:
     """(question, first line of the message, number of submissions), the commonest first."""
-    counts: Counter = Counter()
+    counts = Counter((name, text) for name, text in _said(notebooks) if UNBEGUN not in text)
+    return [(name, text, count) for (name, text), count in counts.most_common(12)]
+
+
+def not_begun(notebooks) -> dict[str, int]:
+    """question -> number of submissions that left it as it was."""
+    return Counter(name for name, text in _said(notebooks) if UNBEGUN in text)
+
+
+def _said(notebooks):
+    """(question, first line of the message) for each test that failed, one a submission."""
     for notebook in notebooks:
         for cell in notebook.cells:
             role = cell.metadata.get("nbgrader", {})
             if role.get("grade") and not role.get("solution"):
-                said = {(role["grade_id"], _first_line(o)) for o in cell.outputs if o.output_type == "error"}
-                counts.update(sorted(said)[:1])
-    return [(name, text, count) for (name, text), count in counts.most_common(12)]
+                errors = [output for output in cell.outputs if output.output_type == "error"]
+                # The grader's own word on why it stopped a cell says more than what the cell made of it.
+                ours = [output for output in errors if output.get("ename") == "Stopped"]
+                for text in sorted({_first_line(output) for output in ours or errors})[:1]:
+                    yield role["grade_id"], text
 
 
 def _first_line(output) -> str:
@@ -109,14 +123,17 @@ def _first_line(output) -> str:
     name = str(output.get("ename") or "error")
     first = text.splitlines()[0] if text else ""
     first = first if name in ("Wrong", "Stopped", "NotRun", "Replaced", "NotVerified") and first else f"{name}: {first}"
-    return first.rstrip(": ")[:200]
+    first = first.rstrip(": ")[:200]
+    return STOPPED if first == "KeyboardInterrupt" or first.startswith("this cell took longer than") else first
 
 
 # --- The page ---------------------------------------------------------------------------------------------------
 
 
-def page(assignment: str, asked: list[Question], *, rows: list[Row], hints) -> str:
-    """One page on an assignment that needs no other file."""
+def page(assignment: str, asked: list[Question], *, rows: list[Row], hints, blank: dict[str, int] | None = None) -> str:
+    """One page on an assignment that needs no other file; `blank`: how many left a question as it was."""
+    gone = sum(row.status == GONE for row in rows)
+    rows = [row for row in rows if row.status != GONE]
     handed_in = [row for row in rows if row.score is not None]
     counted = [row for row in handed_in if row.status in ("graded", "needs manual grading")]
     open_ = sum(row.status == "needs manual grading" for row in rows)
@@ -127,26 +144,27 @@ def page(assignment: str, asked: list[Question], *, rows: list[Row], hints) -> s
         ("wait for a score by hand; until then, a written answer counts 0", open_),
         ("handed in nothing", sum(row.status == "nothing submitted" for row in rows)),
         ("came late", sum(row.late for row in rows)),
+        ("no longer in submitted, not counted here", gone),
     ):
         facts += [f"{number} {text}"] if number else []
     parts.append(f"<p>{html.escape('; '.join(facts))}.</p>")
     if counted:
-        parts += _figures(asked, counted)
+        parts += _figures(asked, counted, blank or {})
     else:
         parts.append("<p>There is no score to draw yet.</p>")
     if hints:
         parts.append("<h2>What failed tests said most often</h2>")
         parts.append(_html_table(("question", "first line of the message", "submissions"), hints, numbers=(2,)))
     if repaired := [(row.student, "; ".join(row.remarks)) for row in rows if row.remarks]:
-        parts.append("<h2>Submissions that were repaired, or had cells stopped</h2>")
-        parts.append(_html_table(("student", "what was done"), repaired))
+        parts.append("<h2>Submissions that were repaired, had cells stopped, or need a look</h2>")
+        parts.append(_html_table(("student", "what was done or found"), repaired))
     if lost := [(row.student, row.status) for row in rows if row.status.startswith("could not")]:
         parts.append("<h2>Submissions that could not be graded</h2>")
         parts.append(_html_table(("student", "why"), lost))
     return PAGE.format(title=html.escape(f"{assignment}: report"), body="\n".join(parts))
 
 
-def _figures(asked: list[Question], rows: list[Row]) -> list[str]:
+def _figures(asked: list[Question], rows: list[Row], blank: dict[str, int]) -> list[str]:
     from aetutor import plots
 
     most = sum(question.points for question in asked) or 1.0
@@ -181,9 +199,10 @@ def _figures(asked: list[Question], rows: list[Row]) -> list[str]:
             mean, notes = None, f"{len(rows) - count} wait for a score"
         kind = "by hand" if question.written else "by tests"
         shown = "–" if mean is None else f"{100 * mean:.0f} %"
-        lines.append((question.name, f"{question.points:g}", kind, shown, number, notes))
-    head = ("question", "points", "graded", "mean", "discrimination", "remark")
-    parts.append(_html_table(head, lines, numbers=(1, 3, 4)))
+        left = "–" if question.written else str(blank.get(question.name, 0))
+        lines.append((question.name, f"{question.points:g}", kind, shown, left, number, notes))
+    head = ("question", "points", "graded", "mean", "not begun", "discrimination", "remark")
+    parts.append(_html_table(head, lines, numbers=(1, 3, 4, 5)))
     small = f" It is given for {ENOUGH} submissions or more." if len(rows) < ENOUGH else ""
     parts.append(
         "<p>Discrimination is the correlation, over submissions, between the score of a question and the sum of the "

@@ -4,12 +4,13 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aetutor.grading.conversation import Conversation, Culprit
+from aetutor.grading.conversation import OVERDUE, Conversation, Culprit
 from aetutor.grading.plan import Plan
 from aetutor.grading.sandbox import Sandbox
 from aetutor.grading.walls import Limits
 
 RESTARTS = 3
+AFTERWARDS = 10  # seconds for a cell without points, below one that took too long
 
 
 @dataclass
@@ -19,6 +20,12 @@ class Run:
     stopped: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     kernels: int = 0
+    overdue: int | None = None  # the first cell that took too long: what it defined, cells below may call
+
+    def stop(self, index: int, *, name: str, reason: str) -> None:
+        self.stopped[name] = reason
+        if reason.startswith(OVERDUE) and (self.overdue is None or index < self.overdue):
+            self.overdue = index
 
     @property
     def notes(self) -> list[str]:
@@ -40,7 +47,7 @@ def execute(
         with Sandbox(limits, guard=guard, files=files or {}, hidden=hidden, unsafe=unsafe) as sandbox:
             run.kernels += 1
             with Conversation(sandbox, plan, answers=sorted(answers), deadline=deadline, halted=halted) as talk:
-                last = _through(plan, talk, culprits, run)
+                last = _through(plan, talk, culprits, run, limits)
         if last is None:
             break
         over = "the time for this submission was used up" if time.monotonic() >= deadline else "an earlier cell failed"
@@ -55,18 +62,22 @@ def execute(
     return run
 
 
-def _through(plan: Plan, talk: Conversation, culprits: dict[int, str], run: Run) -> int | None:
+def _through(plan: Plan, talk: Conversation, culprits: dict[int, str], run: Run, limits: Limits) -> int | None:
     """Runs every cell but the culprits; where it came to an end with a new one, or None."""
     for index in plan.code:
         if index in culprits:
             plan.fail(index, "Stopped", culprits[index])
             continue
+        # One endless loop is waited for once in full, not in every cell that calls it; tests keep all their time.
+        hurry = run.overdue is not None and index >= run.overdue and index not in plan.tests
+        seconds = min(AFTERWARDS, limits.cell_seconds) if hurry else limits.cell_seconds
         try:
-            if reason := talk.run(index):
-                run.stopped[plan.name(index)] = reason
+            if reason := talk.run(index, seconds=seconds):
+                run.stop(index, name=plan.name(index), reason=reason)
         except Culprit as error:
             blamed = index if error.cell is None else error.cell  # an earlier cell may have left something running
-            culprits[blamed] = run.stopped[plan.name(blamed)] = str(error)
+            culprits[blamed] = str(error)
+            run.stop(blamed, name=plan.name(blamed), reason=str(error))
             plan.fail(blamed, "Stopped", str(error))
             return index
     return None
