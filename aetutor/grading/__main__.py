@@ -90,7 +90,8 @@ def _grade(asked, form) -> int:
     if asked.unsafe:
         print(UNGUARDED, file=sys.stderr)
     need_nbgrader()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that `kill` leaves nothing running either
+    for name in (signal.SIGTERM, signal.SIGINT):  # `kill` leaves nothing running either; a shell's & ignores SIGINT
+        signal.signal(name, signal.default_int_handler)
     jobs = asked.jobs or fitting_jobs(limits)
     print(f"{jobs} at a time; {limits.cell_seconds:g} s a cell, {limits.memory_gb:g} GB a notebook", flush=True)
     results = grade(
