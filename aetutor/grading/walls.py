@@ -14,7 +14,7 @@ from aetutor.grading.course import GradingError
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 SETTINGS = ("/etc/ld.so.cache", "/etc/fonts", "/etc/alternatives", "/etc/localtime")
-PASSED_ON = ("AETUTOR_SEED", "OMP_NUM_THREADS", "TZ")
+PASSED_ON = ("AETUTOR_SEED", "TZ")
 CHANNEL = "/channel"  # where the kernel's sockets are, seen from inside
 INSIDE = "/tmp/work"  # the kernel's working folder, seen from inside
 
@@ -56,7 +56,7 @@ def environment(home: str, temporary: str) -> dict[str, str]:
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
         "LANG": "C.UTF-8",
         "USER": "student",
-        "OMP_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",  # whatever the grader's: submissions side by side would wait for each other
         "OPENBLAS_NUM_THREADS": "1",
         "IPYTHONDIR": f"{home}/.ipython",
         "PYTHONDONTWRITEBYTECODE": "1",
