@@ -197,6 +197,16 @@ def test_assignments_that_nobody_handed_in_have_no_table_unless_they_are_named(t
     assert (root / "report" / "other.csv").is_file()
 
 
+def test_what_was_repaired_is_printed_once(tmp_path):
+    notebook = answered()
+    del notebook.cells[next(i for i, cell in enumerate(notebook.cells) if "assert total" in cell.source)]
+    root, said = course(tmp_path, ada=notebook), []
+    grade(root, progress=said.append)
+    grade(root, progress=said.append)
+    assert "\n    test cell 'q1-test' was deleted; put back" in said[0]
+    assert "unchanged" in said[1] and "\n" not in said[1]
+
+
 def test_a_broken_source_stops_only_its_own_assignment(tmp_path, capsys):
     from aetutor.grading.__main__ import main
 

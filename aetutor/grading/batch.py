@@ -244,16 +244,16 @@ def _run_all(place, works, limits, jobs, regrade, unsafe, progress) -> list[Grad
 
 
 def line(result: Graded) -> str:
-    """One line on one submission."""
+    """One line on one submission, and one below it for each thing that was repaired or stopped."""
     words = {
         "graded": f"run in {result.seconds:.1f} s",
         "kept": "unchanged since it was graded",
         "unreadable": f"could not be read: {result.reason}",
         "failed": f"COULD NOT BE GRADED: {result.reason}",
     }[result.status]
-    many = len(result.notes)
+    notes = result.notes if result.status == "graded" else ()  # what is kept was told when it was graded
     who = f"{result.assignment} / {result.student}" if result.student else result.assignment
-    return f"{who}: {words}" + (f"; {many} note{'s' * (many > 1)}" if many else "")
+    return "\n    ".join([f"{who}: {words}", *notes])
 
 
 def _one(place: Course, work: _Work, student: str, limits, regrade, unsafe, halted) -> Graded:
