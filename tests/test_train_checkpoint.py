@@ -5,6 +5,7 @@ As a program, this file is the training that its tests kill: `python test_train_
 
 import contextlib
 import errno
+import faulthandler
 import hashlib
 import itertools
 import json
@@ -15,6 +16,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -28,6 +30,7 @@ import safetensors
 import torch
 from conftest import Streamed, spots
 from torch import nn
+from tqdm import tqdm
 
 from aetutor import runtime, train
 from aetutor.models import ConvAutoencoder, DenseAutoencoder
@@ -459,6 +462,7 @@ def hunt(kind: str, folder: str, seed: str, kills: str) -> None:
         end, child = time.monotonic() + seconds, os.fork()
         if child == 0:
             code = 1
+            faulthandler.dump_traceback_later(60, exit=True)  # one that hangs says where
             try:
                 trap(at)
                 where.with_suffix(".json").write_text(json.dumps(training(kind, where)))
@@ -475,6 +479,7 @@ def hunt(kind: str, folder: str, seed: str, kills: str) -> None:
         os.kill(child, signal.SIGKILL)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
+    tqdm.set_lock(threading.RLock())  # its own is shared by all processes, and one killed while it holds it stops all
     training(kind, folder / "warm")  # all that torch sets up at the first step, set up once for all
     start = time.monotonic()
     codes = [attempt(folder / "whole")]
