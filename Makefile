@@ -3,6 +3,7 @@
 PYTHON ?= python3
 PIP_ARGS ?=
 COURSE ?=
+REPO ?=
 TORCH_INDEX ?=
 PORT ?=
 BROWSER ?=
@@ -14,8 +15,7 @@ SHELL := bash
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
-BENCH_STAMP := $(VENV)/.installed-bench
-TEACH_STAMP := $(VENV)/.installed-teach
+EXTRA := $(VENV)/.installed-
 START := notebooks/00_start_here.ipynb
 
 # Numbered chapters and assignment sources; a reader's own Untitled.ipynb is none of our business.
@@ -28,10 +28,10 @@ THREADS = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2}
 STALE := $(shell [ "$$(cat $(STAMP) 2>/dev/null)" = "$$(pwd -P)" ] && $(PY) -c '' 2>/dev/null || echo stale)
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab test seeds notebooks bench course grade release lint clean stale
+.PHONY: help install lab test test-all test-colab test-binder test-oldest browser site pdf seeds notebooks bench course grade release address lint clean stale
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'Settings, as in `make lab PORT=9000 BROWSER=none`:'
 	@echo '  PYTHON=python3.12   the Python that makes $(VENV) (3.11 or newer)'
@@ -64,6 +64,12 @@ $(STAMP): pyproject.toml $(STALE)
 	@$(PY) -m pip install $(PIP_ARGS) -e '.[lab,test]'
 	@pwd -P > $@
 
+# What not everybody needs: nbgrader for teachers, Sphinx for the website, the trainers that ours is compared with.
+$(EXTRA)%: $(STAMP)
+	@echo "== Installing what is needed for '$*' into $(VENV)"
+	@$(PY) -m pip install $(PIP_ARGS) -e '.[$*]'
+	@touch $@
+
 stale:
 
 lab: $(STAMP) ## open JupyterLab at notebooks/00_start_here.ipynb
@@ -72,14 +78,51 @@ lab: $(STAMP) ## open JupyterLab at notebooks/00_start_here.ipynb
 	  $(if $(PORT),--port=$(PORT)) $(if $(filter none,$(BROWSER)),--no-browser) \
 	  $$(if [ "$$(id -u)" = 0 ]; then echo --allow-root; fi)
 
-test: $(TEACH_STAMP) ## lint, then the unit tests, then every notebook through nbval
-	@echo '== 1 of 3: lint'
+test: $(EXTRA)teach $(EXTRA)site ## lint, the unit tests, every notebook through nbval, and the course in a browser
+	@echo '== 1 of 4: lint'
 	@$(LINT)
-	@echo '== 2 of 3: unit tests'
-	@$(THREADS) MPLBACKEND=Agg $(PY) -m pytest --durations=10 tests
-	@echo '== 3 of 3: $(words $(NOTEBOOKS)) notebooks'
+	@echo '== 2 of 4: unit tests'
+	@OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PY) -m pytest -m 'not browser' $(TWO) --dist=loadfile --durations=10 tests
+	@echo '== 3 of 4: $(words $(NOTEBOOKS)) notebooks'
 	@$(SOME)
-	@$(NBVAL) --durations=10 $(NOTEBOOKS)
+	@OMP_NUM_THREADS=1 $(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target $(NOTEBOOKS:%=nbval/%)
+	@echo '== 4 of 4: JupyterLab and the website in a browser'
+	@$(BROWSERS)
+
+test-all: ## make test, then the legs: Colab, Binder, oldest versions, website (up to two hours)
+	@for leg in test test-colab test-binder test-oldest site; do $(MAKE) --no-print-directory $$leg || exit 1; done
+
+test-colab: $(STAMP) ## each notebook alone in an empty folder, with the versions that Colab has
+	@OMP_NUM_THREADS=2 $(PY) .ci/legs.py colab $(ARGS)
+
+test-binder: $(STAMP) ## each notebook on one core, in the memory that Binder gives
+	@OMP_NUM_THREADS=1 $(PY) .ci/legs.py binder $(ARGS)
+
+test-oldest: $(STAMP) ## unit tests and notebooks with the oldest versions that pyproject.toml admits
+	@OMP_NUM_THREADS=2 $(PY) .ci/legs.py oldest $(ARGS)
+
+browser: $(EXTRA)site ## the course in JupyterLab and as a website in Chromium; pictures of it go to build/browser
+	@$(BROWSERS)
+
+site: $(EXTRA)site ## the course as a website, in build/site: open index.html
+	@$(PY) .ci/site.py site
+
+pdf: $(EXTRA)site ## each chapter as a PDF file, in build/pdf (needs Chromium)
+	@$(PY) .ci/site.py pdf
+
+# How quickly a picture follows a slider is measured last and alone.
+LIVE = tests/test_browser_live.py
+BROWSERS = export OMP_NUM_THREADS=1 MPLBACKEND=Agg; \
+  $(PY) -m pytest -m browser $(TWO) --dist=loadgroup --durations=10 --ignore=$(LIVE) tests && $(PY) -m pytest -q $(LIVE)
+
+# Two at a time, a thread each: on two cores quicker than one after the other with two threads.
+TWO = --numprocesses=2
+
+# One line a notebook; of one that fails, the report, which names the cell and shows its source and its error.
+nbval/%: stale
+	@mkdir -p build/nbval; log=build/nbval/$(notdir $*).log; \
+	if $(NBVAL) -q $* >$$log 2>&1; then printf '   passed  %4d s  %s\n' $$SECONDS $*; \
+	else printf '   FAILED  %4d s  %s\n' $$SECONDS $*; cat $$log; exit 1; fi
 
 seeds: $(STAMP) ## every notebook under AETUTOR_SEED 0 to 4: do all claims hold? (about ten minutes)
 	@$(SOME)
@@ -98,31 +141,24 @@ notebooks: $(STAMP) ## re-execute every notebook in place, or those that NB= nam
 	@$(THREADS) $(PY) .ci/execute_notebooks.py $(or $(NB),$(NOTEBOOKS))
 	@$(PY) .ci/readme_picture.py
 
-bench: $(BENCH_STAMP) ## train.fit beside Lightning, skorch, Keras and a plain loop: speed and memory (about 20 minutes)
+bench: $(EXTRA)bench ## train.fit beside Lightning, skorch, Keras and a plain loop: speed and memory (about 20 minutes)
 	@$(THREADS) $(PY) -m benchmarks.trainers $(ARGS)
 
-$(BENCH_STAMP): $(STAMP)
-	@echo '== Installing the trainers to compare with into $(VENV)'
-	@$(PY) -m pip install $(PIP_ARGS) -e '.[bench]'
-	@touch $@
-
-course: $(TEACH_STAMP) ## make the folder COURSE= for a class, with the assignments in it (adds what is missing, overwrites nothing)
+course: $(EXTRA)teach ## make the folder COURSE= for a class, with the assignments in it (adds what is missing, overwrites nothing)
 	@$(NAMED)
 	@COURSE='$(subst ','\'',$(COURSE))'; $(PY) -m aetutor.grading "$$COURSE" --setup $(ARGS)
 
-grade: $(TEACH_STAMP) ## repair, run in a sandbox, score and report what students handed in to the folder COURSE=
+grade: $(EXTRA)teach ## repair, run in a sandbox, score and report what students handed in to the folder COURSE=
 	@$(NAMED)
 	@COURSE='$(subst ','\'',$(COURSE))'; $(PY) -m aetutor.grading "$$COURSE" $(ARGS)
 
-release: $(TEACH_STAMP) ## make the student copies of the assignments again, after a change to their source
+address: $(STAMP) ## move the course to another repository: REPO=owner/name, in badges, set-up cells and pages
+	@$(PY) .ci/address.py $(REPO) $(ARGS)
+
+release: $(EXTRA)teach ## make the student copies of the assignments again, after a change to their source
 	@$(PY) -m aetutor.grading --release
 
 NAMED = [ -n '$(subst ','\'',$(COURSE))' ] || { echo 'Name the folder of the class: make $@ COURSE=path' >&2; exit 1; }
-
-$(TEACH_STAMP): $(STAMP)
-	@echo '== Installing nbgrader into $(VENV)'
-	@$(PY) -m pip install $(PIP_ARGS) -e '.[teach]'
-	@touch $@
 
 LINT = $(PY) -m ruff check . && $(PY) -m ruff format --check . \
   || { echo 'To mend what can be mended: $(PY) -m ruff check --fix . ; $(PY) -m ruff format .' >&2; exit 1; }

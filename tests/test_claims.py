@@ -108,7 +108,7 @@ def test_tensors_and_numpy_numbers_of_one_element_are_numbers(measured):
 
 
 @pytest.mark.parametrize(
-    "wrong", [None, "1.5", [1.5], np.array([1.0, 2.0]), torch.zeros(2), torch.zeros(0), 1 + 2j, object()], ids=repr
+    "wrong", [None, "1.5", [1.5], np.array([1.0, 2.0]), torch.zeros(2), torch.zeros(0), 1 + 2j, object], ids=repr
 )
 def test_what_is_no_single_number_is_refused(wrong):
     with pytest.raises(TypeError, match=r"measured is .* expected a single number"):

@@ -43,6 +43,9 @@ CALLS = {
     "arrows": lambda: plots.arrows(
         {"one": -codes()[0] / 3, "another": codes()[0][::-1]}, codes()[0], data=codes(50)[0], title="A title"
     ),
+    "code_bars": lambda: plots.code_bars(
+        images(3), [1.0, -2.0, 0.5], captions=["a", "b", "c"], low=[-1] * 3, high=[1.5] * 3, title="A title"
+    ),
     "connections": lambda: plots.connections(np.eye(6, 14, dtype=bool), title="A title", padding=1),
     "loss_surface": lambda: plots.loss_surface(
         GRID,
@@ -647,7 +650,7 @@ def test_a_description_says_how_the_codes_are_drawn():
 
 def test_a_place_just_below_zero_is_written_without_a_sign():
     figure = plots.decoded_point(*codes(), images(1)[0], point=(-0.04, -0.0), title="t")
-    assert "(0.0, 0.0)" in words(figure) and "(0.0, 0.0)" in figure.alt and "-0.0" not in words(figure) + figure.alt
+    assert "(0.0, 0.0)" in figure.alt and "-0.0" not in words(figure) + figure.alt
 
 
 MOVES = {

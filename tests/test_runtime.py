@@ -560,3 +560,55 @@ def test_the_report_is_a_table_in_a_notebook_and_escapes_what_it_shows():
     assert html.count("<tr") >= 1 and "<table" in html
     assert "&lt;gpu&gt;" in html and "a &amp; b" in html and "pip &lt;x&gt;" in html and "<gpu>" not in html
     assert "✔" in runtime.Report({"device": "cpu"}, [])._repr_html_()
+
+
+# --- Cells out of order ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def said():
+    """What a notebook shows below each of these cells, run in a fresh kernel, as {source: (error, what is said of it)}."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    cells = (
+        "from aetutor import runtime",
+        "before_start",
+        "runtime.start('a'); runtime.start('b')",
+        "model",
+        "def f():\n    return later\nf()",
+        "def f():\n    y\n    y = 1\nf()",
+        "1 / 0",
+        "import types; other = types.ModuleType('other')\nexec('def h(): return lost', vars(other))\nother.h()",
+        "try:\n    caught\nexcept NameError:\n    pass",
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+    NotebookClient(notebook, kernel_name="python3", allow_errors=True, timeout=120).execute()
+    found = {}
+    for cell in notebook.cells:
+        errors = [f"{output.ename}: {output.evalue}" for output in cell.outputs if output.output_type == "error"]
+        shown = "".join(output.data["text/plain"] for output in cell.outputs if output.output_type == "display_data")
+        found[cell.source] = ("".join(errors), shown)
+    return found
+
+
+def test_a_name_that_no_cell_has_made_yet_is_followed_by_what_to_do(said):
+    error, hint = said["model"]
+    assert error == "NameError: name 'model' is not defined"
+    assert hint.startswith("`model` is made in a cell that has not run since the kernel started, or is misspelt.")
+    assert "Run ▸ Run All Above Selected Cell" in hint and "Runtime ▸ Run before" in hint
+    assert hint.count("`model`") == 1, "said once, however often a chapter is started"
+    assert "`later`" in said["def f():\n    return later\nf()"][1]
+
+
+def test_other_errors_are_not_explained_so(said):
+    for source, (error, hint) in said.items():
+        if source not in ("model", "def f():\n    return later\nf()"):
+            assert not hint, source
+            assert bool(error) == any(word in source for word in ("before_start", "1 / 0", "lost", "y = 1")), source
+
+
+def test_outside_a_notebook_start_installs_nothing():
+    code = "import sys; from aetutor import runtime; runtime.start('a'); print('IPython' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

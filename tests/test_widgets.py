@@ -1,5 +1,8 @@
 """What `aetutor.widgets` promises: the picture follows the sliders, errors are seen, and a still stays behind."""
 
+import io
+from html import escape
+
 import ipywidgets
 import matplotlib
 import numpy as np
@@ -7,6 +10,7 @@ import pytest
 import torch
 from conftest import spots
 from IPython.core.formatters import DisplayFormatter
+from PIL import Image
 from torch import nn
 
 from aetutor import models, plots, runtime, widgets
@@ -39,6 +43,20 @@ def title(picture):
     return picture.get_suptitle()
 
 
+def pixels(png):
+    """What a PNG shows, however it is packed."""
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    return image.size, image.tobytes()
+
+
+def follows(it):
+    """Whether the reader sees the still of the controls' present values, without a message, and hears its words."""
+    still = it.draw()
+    seen = pixels(it.picture.value) == pixels(still.png()) and it.message.value == ""
+    read = getattr(it.picture, "tooltip", still.alt)  # ipywidgets 7 has none
+    return seen and read == still.alt and f">{escape(still.alt)}</div>" in it.description.value
+
+
 # --- Live -----------------------------------------------------------------------------------------------------
 
 
@@ -47,19 +65,19 @@ def test_moving_a_slider_changes_the_picture_and_moving_it_back_brings_the_pictu
     first = it.picture.value
     it.controls["height"].value = 5
     assert it.picture.value != first
-    assert it.picture.value == draw(5).png()
+    assert pixels(it.picture.value) == pixels(draw(5).png())
     it.controls["height"].value = 2
-    assert it.picture.value == first == draw(2).png()
+    assert it.picture.value == first and follows(it)
 
 
 def test_an_error_while_drawing_is_shown_and_goes_with_the_next_good_move():
     it = live()
     first = it.picture.value
     it.controls["height"].value = 9
-    assert it.message.value == "<b>ZeroDivisionError: no &lt;bar&gt; of 9.0</b>"
+    assert it.message.value == '<b role="alert">ZeroDivisionError: no &lt;bar&gt; of 9.0</b>'
     assert it.picture.value == first
     it.controls["height"].value = 3
-    assert it.message.value == "" and it.picture.value == draw(3).png()
+    assert follows(it)
 
 
 def test_an_error_in_the_first_picture_is_raised():
@@ -69,7 +87,7 @@ def test_an_error_in_the_first_picture_is_raised():
 
 def test_the_reader_sees_controls_above_message_above_picture():
     it = live()
-    assert it.box.children == (it.controls["height"], it.message, it.picture)
+    assert it.box.children == (it.controls["height"], it.message, it.picture, it.description)
     assert it.message.value == ""
 
 
@@ -79,7 +97,7 @@ def test_a_notebook_gets_the_widget_and_beside_it_the_still_with_its_description
     data, metadata = DisplayFormatter().format(it)
     assert data[VIEW] == {"version_major": 2, "version_minor": 0, "model_id": it.box.model_id}
     still = draw(4)
-    assert data["image/png"] == it.picture.value == still.png()
+    assert data["image/png"] == still.png() and pixels(it.picture.value) == pixels(still.png())
     assert data["text/plain"] == still.alt != ""
     assert metadata["image/png"]["alt"] == still.alt
 
@@ -127,14 +145,65 @@ def test_a_picture_that_draw_is_given_back_is_only_ever_its_own_and_never_one_gi
     assert seen[-1] is None and it.message.value == ""
 
 
+def test_a_frame_is_one_message_with_its_words_and_is_not_drawn_twice_when_one_control_moves_another(monkeypatch):
+    drawn, sent = [], []
+
+    def both(first: float, second: float) -> plots.Picture:
+        drawn.append((first, second))
+        return draw(first + second)
+
+    one, two = (widgets.slider(name, 0, 4, 0) for name in ("first", "second"))
+    one.observe(lambda change: setattr(two, "value", change["new"]), names="value")
+    it = widgets.Live(both, {"first": one, "second": two})
+    monkeypatch.setattr(
+        type(it.picture), "send_state", lambda self, key: sent.append({key} if key == str(key) else {*key})
+    )
+    drawn.clear()
+    one.value = 3
+    assert drawn == [(3, 3)]
+    (names,) = sent
+    assert names == ({"value", "tooltip"} if it.picture.has_trait("tooltip") else set())  # 7: no kernel, no names
+    assert follows(it)
+
+
+def test_what_a_screen_reader_is_told_is_no_markup():
+    it = widgets.Live(
+        lambda a: plots.bars({"bar": a}, title="a < b & <i>c</i>", x="unit"), {"a": widgets.slider("a", 0, 1, 0)}
+    )
+    assert "a &lt; b &amp; &lt;i&gt;c&lt;/i&gt;" in it.description.value and 'role="status"' in it.description.value
+    it.controls["a"].value = 1
+    assert follows(it)
+
+
 # --- Slider ---------------------------------------------------------------------------------------------------
 
 
-def test_a_slider_spans_its_range_in_100_steps_and_acts_while_it_moves():
-    it = widgets.slider("first code number", -3, 5, 1)
-    assert isinstance(it, ipywidgets.FloatSlider)
-    assert (it.min, it.max, it.value, it.step, it.description) == (-3, 5, 1, pytest.approx(0.08), "first code number")
-    assert it.continuous_update
+@pytest.mark.parametrize(
+    ("low", "high", "step", "digits"),
+    [(-3, 5, 0.1, 1), (0, 1, 0.01, 2), (-3, 3, 0.05, 2), (0, 2, 0.02, 2), (-4.4, 5.2, 0.1, 1), (0, 800, 10, 0)],
+)
+def test_a_slider_has_about_100_round_steps_shows_as_many_digits_and_acts_while_it_moves(low, high, step, digits):
+    it = widgets.slider("first code number", low, high, low + 10 * step)
+    assert isinstance(it, ipywidgets.FloatSlider) and it.continuous_update
+    assert (it.min, it.max, it.description) == (low, high, "first code number")
+    assert it.step == step and 80 <= (high - low) / step <= 200 and it.readout_format == f".{digits}f"
+    assert it.value == pytest.approx(low + 10 * step, abs=1e-12)
+
+
+def test_a_range_that_no_round_step_divides_is_kept_and_has_100_steps():
+    it = widgets.slider("a", 0, 1 / 3, 0.1)
+    assert (it.min, it.max, it.step) == (0, 1 / 3, pytest.approx(1 / 300)) and it.readout_format == ".3f"
+    assert (it.value / it.step) % 1 == pytest.approx(0, abs=1e-6) and it.value == pytest.approx(0.1)
+
+
+def test_a_slider_starts_on_a_step_so_that_its_handle_and_its_number_agree():
+    assert widgets.slider("a", 0, 1, 0.123).value == 0.12
+    assert widgets.slider("a", -3, 3, 0.01).value == 0
+
+
+def test_a_hint_is_shown_at_the_label_by_every_ipywidgets():
+    it = widgets.slider("a", 0, 1, 0.5, hint="what it does")
+    assert "what it does" in (getattr(it, "tooltip", None), it.trait_values().get("description_tooltip"))
 
 
 @pytest.mark.parametrize(("value", "kept"), [(-9, -3), (9, 5), (-3, -3), (5, 5)])
@@ -155,9 +224,9 @@ def test_the_map_explorer_starts_in_the_middle_of_the_codes_and_decodes_where_th
     z = model.encode(x).detach()
     it = widgets.map_explorer(model.decode, z, torch.arange(6))
     first, second = it.controls["first"], it.controls["second"]
-    assert [s.min for s in (first, second)] == pytest.approx(z.min(0).values.tolist())
-    assert [s.max for s in (first, second)] == pytest.approx(z.max(0).values.tolist())
-    assert [s.value for s in (first, second)] == pytest.approx(z.median(0).values.tolist())
+    for one, values in ((first, z[:, 0]), (second, z[:, 1])):
+        assert values.min() <= one.min < values.min() + one.step and values.max() - one.step < one.max <= values.max()
+        assert one.value == pytest.approx(values.median().item(), abs=one.step)
     before = it.picture.value
     first.value, second.value = first.max, second.min
     assert it.picture.value != before
@@ -173,7 +242,7 @@ def test_a_frame_of_the_map_explorer_is_the_still_of_the_same_values(model, labe
     first, second = it.controls["first"], it.controls["second"]
     for a, b in ((0.3, -0.7), (first.min, second.max), (0, 0), (-0.04, 1.1), (first.max, second.min)):
         first.value, second.value = a, b
-        assert it.picture.value == it.draw().png() and it.message.value == ""
+        assert follows(it)
 
 
 def test_a_frame_of_the_map_explorer_draws_no_map_anew(model, monkeypatch):
@@ -193,12 +262,21 @@ def test_a_still_that_was_given_away_does_not_move_with_the_sliders(model):
     still = it.draw()
     before = still.png()
     it.controls["first"].value = it.controls["first"].max
-    assert still.png() == before != it.picture.value
+    assert still.png() == before and pixels(before) != pixels(it.picture.value)
 
 
 def test_a_place_just_below_zero_is_called_zero(model):
     it = widgets.map_explorer(model.decode, torch.tensor([[-1.0, -1.0], [-0.01, -0.01], [1.0, 1.0]]))
-    assert title(it.draw()) == "The decoder at code (0.0, 0.0)"
+    assert title(it.draw()) == "The decoder at code (0.00, 0.00)"
+
+
+def test_the_title_of_the_map_explorer_tells_one_step_from_the_next(model):
+    it = widgets.map_explorer(model.decode, torch.tensor([[-40.0, -0.04], [30.0, 0.03]]))
+    for one in it.controls.values():
+        before = title(it.draw())
+        one.value += one.step
+        assert title(it.draw()) != before
+        assert one.readout_format == {"first": ".1f", "second": ".4f"}.get(one, one.readout_format)
 
 
 def test_the_map_explorer_refuses_codes_that_are_nan(model):
@@ -267,7 +345,7 @@ def test_a_frame_of_the_code_explorer_is_the_still_of_the_same_values_on_axes_th
     for name, value in (("image", 5), ("z0", 3), ("z1", -0.6), ("image", 0)):
         it.controls[name].value = value
         assert made == []
-        assert it.picture.value == it.draw().png() and it.message.value == ""
+        assert follows(it)
         assert made
         made.clear()
 
@@ -351,6 +429,53 @@ def test_batches_go_to_the_device_of_the_model_and_come_back():
         widgets.map_explorer(decode, torch.randn(9, 2))
         assert set(seen) == {"meta"}
         seen.clear()
+
+
+@pytest.fixture
+def restless():
+    """A model whose output changes from call to call in train mode, and one of whose parts is in eval mode."""
+
+    class Restless(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(64, 2), nn.BatchNorm1d(2))
+            self.decoder = nn.Sequential(nn.Dropout(0.5), nn.Linear(2, 64), nn.Unflatten(1, (1, 8, 8)), nn.Sigmoid())
+
+        def encode(self, x):
+            return self.encoder(x)
+
+        def decode(self, z):
+            return self.decoder(z)
+
+    model = Restless().train()
+    model.encoder[1].eval()
+    return model
+
+
+def test_a_model_in_train_mode_is_asked_in_eval_mode_and_left_as_it_was(restless, x):
+    before = {name: value.clone() for name, value in restless.state_dict().items()}
+    modes = [part.training for part in restless.modules()]
+    assert True in modes and False in modes
+    noisy = nn.Dropout(0.5).train()
+    for it in (
+        widgets.map_explorer(restless.decode, torch.randn(9, 2)),
+        widgets.map_explorer(restless.decoder, torch.randn(9, 2)),
+        explorer(restless, x),
+        widgets.feature_explorer(noisy, nn.Sequential(noisy, nn.Sigmoid()), x),
+    ):
+        control = list(it.controls.values())[-1]
+        control.value = control.max
+        assert follows(it)  # computed anew, it is the same: nothing is left to chance
+        assert modes == [part.training for part in restless.modules()] and noisy.training
+    assert all(torch.equal(before[name], value) for name, value in restless.state_dict().items())
+
+
+def test_a_model_that_fails_is_left_in_its_mode_too(restless):
+    it = widgets.map_explorer(restless.decode, torch.randn(9, 2))
+    modes = [part.training for part in restless.modules()]
+    restless.decoder[1].forward = lambda z: 1 / 0
+    it.controls["first"].value = it.controls["first"].max
+    assert "ZeroDivisionError" in it.message.value and modes == [part.training for part in restless.modules()]
 
 
 def test_no_gradient_is_kept_and_no_model_changes(model, x):

@@ -7,6 +7,7 @@ import ipywidgets
 import pytest
 import torch
 from IPython.core.formatters import DisplayFormatter
+from test_widgets import follows, pixels
 from torch import nn
 
 from aetutor import models, plots, widgets
@@ -35,8 +36,8 @@ def title(it):
 
 def frame(it):
     """What the reader sees: the picture of the moment, as the still of the same values."""
-    assert it.picture.value == it.draw().png() and it.message.value == ""
-    return it.picture.value
+    assert follows(it)
+    return pixels(it.picture.value)
 
 
 def test_there_is_a_control_for_every_number_of_a_layer_within_its_range():
@@ -54,14 +55,14 @@ def test_the_first_picture_is_that_of_12_pixels_halved_with_its_padding():
     it = calculator()
     reach = models.reach(14, kernel=4, stride=2)
     words = "⌊(12 + 2·1 − 1·(4 − 1) − 1) / 2⌋ + 1 = 6 output pixels"
-    assert frame(it) == plots.connections(reach, title=words, padding=1).png()
+    assert frame(it) == pixels(plots.connections(reach, title=words, padding=1).png())
 
 
 def test_a_transposed_convolution_has_its_own_formula_and_no_padding_in_its_input():
     it = calculator(layer="transposed convolution")
     reach = models.reach(12, kernel=4, stride=2, padding=1, transposed=True)
     words = "(12 − 1)·2 − 2·1 + 1·(4 − 1) + 0 + 1 = 24 output pixels"
-    assert frame(it) == plots.connections(reach, title=words, output=3).png()
+    assert frame(it) == pixels(plots.connections(reach, title=words, output=3).png())
     it.controls["output_padding"].value = 1
     assert title(it) == "(12 − 1)·2 − 2·1 + 1·(4 − 1) + 1 + 1 = 25 output pixels"
 
@@ -135,8 +136,8 @@ def test_a_layer_that_cannot_be_is_answered_with_the_reason_and_the_last_picture
         it.controls[name].value = value
     stays, most = frame(it), it.controls["output"].max
     it.controls[last[0]].value = last[1]
-    assert (it.picture.value, it.controls["output"].max) == (stays, most)
-    assert it.message.value.startswith(f"<b>ValueError: {reason}")
+    assert (pixels(it.picture.value), it.controls["output"].max) == (stays, most)
+    assert f">ValueError: {reason}" in it.message.value
     for name in values:
         it.controls[name].value = SLIDERS[name][1] if name in SLIDERS else "convolution"
     frame(it)
@@ -174,7 +175,7 @@ def test_the_corners_of_all_ranges_are_drawn_or_answered_with_a_reason():
                     drawn += 1
                     frame(it)
                 else:
-                    assert it.message.value.startswith("<b>ValueError: ") and "connections" not in it.message.value
+                    assert ">ValueError: " in it.message.value and "connections" not in it.message.value
     assert drawn > 8
 
 
@@ -201,7 +202,7 @@ def test_the_function_handed_in_is_the_one_that_is_asked_and_its_first_refusal_i
 def test_a_notebook_gets_the_calculator_and_beside_it_the_described_still():
     it = calculator()
     data, metadata = DisplayFormatter().format(it)
-    assert data[widgets.VIEW]["model_id"] == it.box.model_id and data["image/png"] == it.picture.value
+    assert data[widgets.VIEW]["model_id"] == it.box.model_id and pixels(data["image/png"]) == pixels(it.picture.value)
     assert metadata["image/png"]["alt"].startswith("⌊(12 + 2·1") and "6 output pixels" in metadata["image/png"]["alt"]
 
 

@@ -9,6 +9,8 @@ from matplotlib.ticker import LogLocator
 from aetutor.plots.picture import COLOURS, DASHES, MARKERS, Picture, _array, _finish, _house, _paper, _wide, _wrapped
 
 MARKS = (*DASHES[1:], (0, (1, 3)), (0, (8, 2, 1, 2, 1, 2)))  # five dashes told apart
+OUTLINES = (DASHES[0], *MARKS)
+PANE = {"frameon": True, "framealpha": 0.85, "edgecolor": "none"}  # a legend is read even where a line runs below it
 
 
 @_house
@@ -31,7 +33,7 @@ def curves(
     log        : str         the axes that are logarithmic: "", "x", "y" or "xy"
     ticks      : numbers     on the x axis, instead of matplotlib's choice
     levels     : {name: y}   horizontal lines, such as floors
-    alt        : str         description; by default made from the title and each series' ends
+    alt        : str         description; by default made from the title, each series' ends and its peak or dip between
     returns    : Figure
     raises     : ValueError  if there is no series, one is not 2 or 4 sequences of one length, or log is something else
     source     : this course
@@ -50,7 +52,9 @@ def curves(
         axes.plot(xs, ys, label=name, **look)
         if band:
             axes.fill_between(xs, *band, color=look["color"], alpha=0.2, lw=0)
-        ends.append(f"{name} from {ys[0]:.3g} to {ys[-1]:.3g}")
+            for edge in band:  # the fill alone is too pale to be seen by everybody
+                axes.plot(xs, edge, color=look["color"], lw=0.6)
+        ends.append(f"{name} {_course(xs, ys, log)}")
     for number, (name, level) in enumerate((levels or {}).items()):
         axes.axhline(level, color="#555555", lw=1, ls=DASHES[1 + number % 3])
         axes.annotate(name, (0.01, level), xycoords=("axes fraction", "data"), ha="left", va="bottom", fontsize=9)
@@ -69,8 +73,10 @@ def curves(
         axes.set_xticks([], minor=True)
     axes.set(xlabel=x, ylabel=y)
     if len(series) > 1:
-        axes.legend()
-    return _finish(figure, title, alt or f"Line chart of {y} over {x}: {'; '.join(ends)}.")
+        axes.legend(**PANE)
+    across = np.concatenate([xs for xs, *_ in drawn.values()])
+    span = f", {across.min():.4g} to {across.max():.4g}" if across.dtype.kind in "iuf" else ""  # places may be words
+    return _finish(figure, title, alt or f"Line chart of {y} over {x}{span}: {'; '.join(ends)}.")
 
 
 @_house
@@ -135,7 +141,7 @@ def histograms(groups: Mapping[str, object], *, title: str, x: str, bins: int = 
     title      : str         says what the picture shows, with its number
     x          : str         axis label with unit
     bins       : int         number of bins over the common range
-    alt        : str         description; by default made from the title and the medians
+    alt        : str         description; by default made from the title, the medians and the quartiles
     returns    : Figure
     raises     : ValueError  if there is no group, one is empty or not finite, or bins is no whole number above 0
     source     : this course
@@ -153,14 +159,40 @@ def histograms(groups: Mapping[str, object], *, title: str, x: str, bins: int = 
     figure = _paper(7, 3.1, title)
     axes = figure.add_subplot()
     for number, (name, values) in enumerate(arrays.items()):
-        look = {"color": COLOURS[number % 10], "ls": DASHES[number % 4], "lw": 1.8}
+        look = {"color": COLOURS[number % 10], "ls": OUTLINES[number % 6], "lw": 1.8}
         axes.hist(
             values, edges, density=True, histtype="step", label=f"{name} (median {np.median(values):.3g})", **look
         )
     axes.set(xlabel=x, ylabel="share per unit")
-    axes.legend()
-    medians = ", ".join(f"{name} {np.median(values):.3g}" for name, values in arrays.items())
-    return _finish(figure, title, alt or f"Histograms of {x}; medians: {medians}.")
+    axes.legend(**PANE)
+    said = []
+    for name, values in arrays.items():
+        low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
+        said.append(f"{name} {middle:.3g}, half of them from {low:.3g} to {high:.3g}")
+    return _finish(figure, title, alt or f"Histograms of {x}; medians: {'; '.join(said)}.")
+
+
+def _course(xs: np.ndarray, ys: np.ndarray, log: str) -> str:
+    """In words, from left to right: both ends, and the highest and lowest place where it stands out from them."""
+    order = np.argsort(xs, kind="stable")
+    xs, ys = xs[order], ys[order]
+    said = f"from {ys[0]:.3g} to {ys[-1]:.3g}"
+    heights = ys.astype(float)
+    if "y" in log:
+        heights = np.log(np.where(heights > 0, heights, np.nan))
+    if not np.isfinite(heights).all():
+        return said
+    least = 0.1 * np.ptp(heights)
+    top, low = heights.argmax(), heights.argmin()
+    if least and heights[top] > max(heights[0], heights[-1]) + least:
+        said += f", highest {ys[top]:.3g} at {_place(xs[top])}"
+    if least and heights[low] < min(heights[0], heights[-1]) - least:
+        said += f", lowest {ys[low]:.3g} at {_place(xs[low])}"
+    return said
+
+
+def _place(x) -> str:
+    return f"{x:.4g}" if x.dtype.kind in "iuf" else str(x)
 
 
 def _series(name: str, values) -> list[np.ndarray]:

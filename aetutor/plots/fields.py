@@ -21,7 +21,8 @@ def arrows(fields: Mapping[str, object], points, *, data, title: str, alt: str |
     points     : (N, 2)      where the arrows start; a few hundred look well
     data       : (M, 2)      drawn as small dots below the arrows
     title      : str         says what the picture shows, with its number
-    alt        : str         description; by default made from the title, the counts and each field's median length
+    alt        : str         description; by default made from the title, the counts, how many arrows end nearer to the
+                             data than they start, and each field's median length
     returns    : Figure
     raises     : TypeError   if fields is no dict
     raises     : ValueError  if there is no field or too many, or an array is empty, has another form or is not finite
@@ -68,8 +69,18 @@ def arrows(fields: Mapping[str, object], points, *, data, title: str, alt: str |
             axes.set_ylabel("second coordinate")
     many = "One panel" if len(moves) == 1 else f"{len(moves)} panels side by side, each"
     lengths = "; ".join(f"{name} {np.median(np.hypot(*move.T)):.3g}" for name, move in moves.items())
-    said = f"{many} with {len(points)} arrows over {len(data)} dots of data. Median length of an arrow: {lengths}."
+    far = _apart(points, data)
+    nearer = "; ".join(f"{name} {(_apart(points + move, data) < far).mean():.0%}" for name, move in moves.items())
+    said = (
+        f"{many} with {len(points)} arrows over {len(data)} dots of data. Arrows that end nearer to a dot than they"
+        f" start: {nearer}. Median length of an arrow: {lengths}."
+    )
     return _finish(figure, title, alt or said)
+
+
+def _apart(points: np.ndarray, data: np.ndarray) -> np.ndarray:
+    """How far each point lies from the nearest dot."""
+    return np.array([np.hypot(*(data - point).T).min() for point in points])
 
 
 def _plane(name: str, values, count: int | None = None) -> np.ndarray:

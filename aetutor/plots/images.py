@@ -38,7 +38,8 @@ def pictures(
     title      : str         says what the picture shows, with its number
     signed     : names       of rows that hold signed errors, drawn centred on zero, −1…1
     captions   : strings     one below each column, or None; a line break stays one
-    alt        : str         description; by default made from the title and the rows' names
+    alt        : str         description, where names do not say what is to be seen; by default made from the title,
+                             the rows' names and the captions
     on         : Picture     from an earlier call: if only pixels, words of the same extent and alt differ, it is
                              changed and returned, in half the time; the outcome is the same as without
     returns    : Figure
@@ -79,8 +80,6 @@ def pictures(
     if _reusable(on, ground, title):
         figure = on
         _entitle(figure, title)
-        for axis in figure.axes:
-            axis.images[0].remove()
         lines = [line for note in notes for line in note]
         for text, line in zip(figure.texts[len(figure.texts) - len(lines) :], lines, strict=True):
             text.set_text(line)
@@ -90,9 +89,12 @@ def pictures(
     every = ((image, name in signed) for name, images in arrays.items() for image in images)
     for axis, (image, error) in zip(figure.axes, every, strict=True):
         _draw(axis, image, error)
-    counted = f"{columns} image{'s' if columns > 1 else ''}"
-    listed = ", ".join(map(str, arrays))
-    return _finish(figure, title, alt or f"{'Rows' if len(arrays) > 1 else 'Row'} of {counted}: {listed}.")
+    figure.moving = [*(axis.images[0] for axis in figure.axes), *figure.texts]
+    counted = f"{'Rows' if len(arrays) > 1 else 'Row'} of {columns} image{'s' if columns > 1 else ''}"
+    listed = ", ".join(name for name in map(str, arrays) if name.strip())
+    below = ", ".join(" ".join(str(caption).split()) for caption in captions or [])
+    parts = [counted + (f": {listed}" if listed else ""), *([f"Below the columns: {below}"] if below else [])]
+    return _finish(figure, title, alt or f"{'. '.join(parts)}.")
 
 
 @_house
@@ -119,8 +121,8 @@ def reconstructions(x, x_hat, *, title: str, alt: str | None = None) -> Picture:
     said = (
         f"One image, its reconstruction and the signed error; squared error {sums[0]:.1f}, written below."
         if len(x) == 1
-        else f"{len(x)} images, their reconstructions and the signed errors; squared error per image "
-        f"{sums.min():.1f} to {sums.max():.1f}, written below each."
+        else f"{len(x)} images, their reconstructions and the signed errors; squared error per image, from the left: "
+        f"{', '.join(f'{s:.1f}' for s in sums)}."
     )
     return pictures(
         {"image": x, "reconstruction": x_hat, "error": error},

@@ -5,7 +5,7 @@ import numbers
 import numpy as np
 from matplotlib.collections import LineCollection, PolyCollection
 
-from aetutor.plots.picture import COLOURS, Picture, _array, _finish, _house, _paper
+from aetutor.plots.picture import COLOURS, Picture, _array, _entitle, _finish, _house, _paper, _reusable
 
 LONGEST = 160  # pixels in a row; more would be narrower than the lines between them
 # Inches, below the title: always the same, so that a picture that follows sliders stands still.
@@ -16,7 +16,15 @@ CHOSEN, PLAIN, PAD = COLOURS[0], "#8a8a8a", "#666666"
 
 
 @_house
-def connections(reach, *, title: str, padding: int = 0, output: int | None = None, alt: str | None = None) -> Picture:
+def connections(
+    reach,
+    *,
+    title: str,
+    padding: int = 0,
+    output: int | None = None,
+    alt: str | None = None,
+    on: Picture | None = None,
+) -> Picture:
     """A row of a layer's input pixels above a row of its output pixels, with a line wherever one reaches the other.
 
     An output pixel is the darker the more input pixels reach it, and holds their number where there is room. One
@@ -27,6 +35,8 @@ def connections(reach, *, title: str, padding: int = 0, output: int | None = Non
     padding    : int         columns at each end of reach that are padding: drawn dashed and not counted
     output     : int         the output pixel that is filled, counted from 0; None takes the middle one
     alt        : str         description; by default made from the title and the counts
+    on         : Picture     from an earlier call: if the title is as tall, it is changed and returned, in less time;
+                             the outcome is the same as without
     returns    : Figure
     raises     : ValueError  if reach is not (O, I) of bools, is empty or too long, padding leaves no input pixel, or
                              there is no such output pixel
@@ -46,11 +56,8 @@ def connections(reach, *, title: str, padding: int = 0, output: int | None = Non
     (above, wide), (below, wide_below) = _places(reach)
     tall, tall_below = max(FLAT, wide), max(FLAT, wide_below)
     low, high = FOOT + tall_below, HEIGHT - HEAD - tall
-    figure = _paper(WIDTH, HEIGHT, title)
-    figure.set_layout_engine("none")  # all is placed in inches
-    axes = figure.add_axes((0, 0, 1, HEIGHT / figure.get_figheight()))
-    axes.set(xlim=(0, WIDTH), ylim=(0, HEIGHT))
-    axes.set_axis_off()
+    figure = _sheet(title, on)
+    (axes,) = figure.axes
 
     to, of = np.nonzero(reach)
     ends = np.stack([above[of], np.full(len(of), high), below[to], np.full(len(of), low)], 1).reshape(-1, 2, 2)
@@ -85,6 +92,7 @@ def connections(reach, *, title: str, padding: int = 0, output: int | None = Non
     axes.text(WIDTH / 2, high + tall + 0.07, said, ha="center", va="bottom", fontsize=9)
     axes.text(WIDTH / 2, FOOT - 0.08, told, ha="center", va="top", fontsize=9)
     axes.text(WIDTH / 2, FOOT - 0.26, filled, ha="center", va="top", fontsize=9, color=CHOSEN)
+    figure.moving = [*axes.collections, *axes.texts, *figure.texts]
     return _finish(figure, title, alt or _described(reach[:, real], counts, inputs, padding, output))
 
 
@@ -112,6 +120,24 @@ def _check_below(name: str, value, end: int, why: str) -> None:
 
 
 # --- Parts ------------------------------------------------------------------------------------------------------
+
+
+def _sheet(title: str, on: Picture | None) -> Picture:
+    """A picture with a title above empty axes in inches: a new one, or `on`, wiped clean."""
+    ground = ("connections",)
+    if _reusable(on, ground, title):
+        (axes,) = on.axes
+        for artist in [*axes.collections, *axes.texts]:
+            artist.remove()
+        _entitle(on, title)
+        return on
+    figure = _paper(WIDTH, HEIGHT, title)
+    figure.set_layout_engine("none")  # all is placed in inches
+    axes = figure.add_axes((0, 0, 1, HEIGHT / figure.get_figheight()))
+    axes.set(xlim=(0, WIDTH), ylim=(0, HEIGHT))
+    axes.set_axis_off()
+    figure.drawn_from = ground
+    return figure
 
 
 def _places(reach: np.ndarray) -> tuple[tuple[np.ndarray, float], tuple[np.ndarray, float]]:

@@ -6,6 +6,8 @@ import numpy as np
 
 from aetutor.plots.picture import COLOURS, Picture, _array, _draw, _entitle, _finish, _house, _images, _paper, _reusable
 
+NEAR = 20  # codes around a place whose labels are told to those who cannot see the map
+
 
 @_house
 def code_map(z, labels=None, *, title: str, point: Sequence[float] | None = None, alt: str | None = None) -> Picture:
@@ -15,7 +17,7 @@ def code_map(z, labels=None, *, title: str, point: Sequence[float] | None = None
     labels     : (N,) ints   0…9, or None for plain dots
     title      : str         says what the picture shows, with its number
     point      : (2,)        one place to mark with a cross, or None
-    alt        : str         description; by default made from the title and the counts
+    alt        : str         description; by default made from the title, the counts and the middle of each label
     returns    : Figure
     raises     : ValueError  if z is not (N, 2) and finite, the labels do not fit or point is not two numbers
     source     : this course
@@ -27,7 +29,8 @@ def code_map(z, labels=None, *, title: str, point: Sequence[float] | None = None
     _scatter(figure.add_subplot(), z, labels, point)
     drawn = "a dot" if labels is None else "its label"
     cross = "" if point is None else f", with a cross at {_said(point)}"
-    return _finish(figure, title, alt or f"Map of {len(z)} two-number codes, each drawn as {drawn}{cross}.")
+    middles = "" if labels is None else f" In the middle of each label's codes: {_middles(z, labels)}."
+    return _finish(figure, title, alt or f"Map of {len(z)} two-number codes, each drawn as {drawn}{cross}.{middles}")
 
 
 @_house
@@ -41,7 +44,7 @@ def decoded_point(
     image      : (C, H, W)   the decoder's image of `point`, intensity in [0, 1]
     point      : (2,)        the place marked
     title      : str         says what the picture shows, with its number
-    alt        : str         description; by default made from the title and the point
+    alt        : str         description; by default made from the title, the point and the labels nearest to it
     on         : Picture     from an earlier call: if only place, image and words differ, it is changed and returned,
                              in half the time; the outcome is the same as without
     returns    : Figure
@@ -61,7 +64,6 @@ def decoded_point(
         left, right = figure.axes
         for cross in left.collections[-2:]:
             cross.set_offsets([point])
-        right.images[0].remove()
         _entitle(figure, title)
     else:
         figure = _paper(8, 3.9, title)
@@ -70,8 +72,11 @@ def decoded_point(
         right.grid(False)
         figure.drawn_from = ground
     _draw(right, image, False)
-    right.set(xticks=[], yticks=[], title=f"decoded from {_said(point)}")
-    return _finish(figure, title, alt or f"Code map with a cross at {_said(point)} and the image decoded from there.")
+    right.set(xticks=[], yticks=[], title="decoded from the cross")
+    figure.moving = [*left.collections[-2:], *right.images, *right.spines.values(), *figure.texts]
+    near = "" if labels is None else f" The labels nearest to it: {_nearest(z, labels, point)}."
+    said = f"Code map with a cross at {_said(point)} and the image decoded from there.{near}"
+    return _finish(figure, title, alt or said)
 
 
 def _codes(z, labels) -> tuple[np.ndarray, np.ndarray | None]:
@@ -99,6 +104,18 @@ def _said(point: np.ndarray) -> str:
     return f"({point[0]:z.1f}, {point[1]:z.1f})"  # z: 0.0, never -0.0
 
 
+def _middles(z: np.ndarray, labels: np.ndarray) -> str:
+    return ", ".join(f"{label} at {_said(np.median(z[labels == label], axis=0))}" for label in np.unique(labels))
+
+
+def _nearest(z: np.ndarray, labels: np.ndarray, point: np.ndarray) -> str:
+    """Which labels stand around a place, the most frequent first: what a glance at the map tells."""
+    count = min(NEAR, len(z))
+    near = labels[np.square(z - point).sum(1).argpartition(count - 1)[:count]]
+    found, times = np.unique(near, return_counts=True)
+    return ", ".join(f"{times[i]} × {found[i]}" for i in np.argsort(-times, kind="stable"))
+
+
 def _limits(z: np.ndarray, point: np.ndarray | None) -> np.ndarray:
     """The ends of both axes, from the codes and the place marked: ((left, right), (bottom, top))."""
     seen = z if point is None else np.vstack([z, point])
@@ -109,10 +126,10 @@ def _limits(z: np.ndarray, point: np.ndarray | None) -> np.ndarray:
 
 def _scatter(axes, z: np.ndarray, labels: np.ndarray | None, point: np.ndarray | None) -> None:
     if labels is None:
-        axes.scatter(*z.T, s=6, color=COLOURS[0], alpha=0.6, lw=0)
+        axes.scatter(*z.T, s=6, color=COLOURS[0], alpha=0.75, lw=0)  # single ones keep a contrast of 3 with white
     else:
         for label in np.unique(labels):
-            look = {"marker": f"${label}$", "s": 28, "lw": 0.2, "alpha": 0.85, "color": COLOURS[label % 10]}
+            look = {"marker": f"${label}$", "s": 28, "lw": 0.2, "color": COLOURS[label % 10]}
             axes.scatter(*z[labels == label].T, **look)
     if point is not None:
         axes.scatter(*point, marker="x", s=260, color="white", lw=6, zorder=3)

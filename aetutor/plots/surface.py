@@ -66,6 +66,9 @@ def loss_surface(
     else:
         figure = _landscape(across, up, loss, x, title)
         figure.drawn_from = ground
+        left, right = figure.axes
+        marks = [left.patches[0], left.lines[0], *right.lines, *right.spines.values()]
+        figure.moving = [*marks, *figure.texts]
     left, right = figure.axes
     left.lines[0].set_data(point[:1], point[1:])
     arrow = left.patches[0]
@@ -110,7 +113,7 @@ def _landscape(across: np.ndarray, up: np.ndarray, loss: np.ndarray, x: np.ndarr
     edge = 1.15 * np.abs(x).max() or 1.0
     right.set(xlim=(-edge, edge), ylim=(-edge, edge), aspect="equal")
     right.set(xlabel="first coordinate of x", ylabel="second coordinate of x")
-    right.plot([], [], color="#999999", lw=0.8, label="error")
+    right.plot([], [], color="#7f7f7f", lw=0.8, label="error")
     right.plot([], [], color="black", lw=1)
     right.plot(*x.T, "o", ms=4, color=COLOURS[0], lw=0, label="point")
     right.plot([], [], "s", ms=3.5, color=COLOURS[1], lw=0, label="reconstruction")

@@ -10,8 +10,8 @@ from typing import NamedTuple
 PLAYERS = [  # colour, marker and dashes, since neither survives every printer and every eye
     ("#009E73", "^", "-."),
     ("#CC79A7", "v", ":"),
-    ("#E69F00", "D", (0, (5, 1, 1, 1, 1, 1))),
-    ("#56B4E9", "P", (0, (1, 2))),
+    ("#000000", "D", (0, (5, 1, 1, 1, 1, 1))),
+    ("#8E7CFF", "P", (0, (1, 2))),
 ]
 
 

@@ -1,6 +1,7 @@
-"""Sliders over plots: thin skins over functions that draw. Where no kernel runs, the still remains."""
+"""Sliders over plots, and a board to draw on. Where no kernel runs, a still remains."""
 
 from aetutor.widgets.codes import code_explorer, map_explorer
+from aetutor.widgets.draw import as_mnist, draw_digit
 from aetutor.widgets.features import feature_explorer
 from aetutor.widgets.layers import layer_calculator
 from aetutor.widgets.live import VIEW, Live, slider
@@ -10,7 +11,9 @@ from aetutor.widgets.surface import two_weights
 __all__ = [
     "VIEW",
     "Live",
+    "as_mnist",
     "code_explorer",
+    "draw_digit",
     "feature_explorer",
     "layer_calculator",
     "map_explorer",

@@ -1,16 +1,19 @@
 """Widgets that move through codes: what the decoder draws for them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from aetutor import plots
-from aetutor.widgets.live import Live, _whole, slider
+from aetutor.widgets.live import Live, _digits, _round_ends, _whole, slider
 
 
 def map_explorer(decode: Callable[[Tensor], Tensor], z: Tensor, labels: Tensor | None = None) -> Live:
     """Two sliders that walk over a map of two-number codes, and the image decoded from where they stand.
+
+    A model or its method is asked in eval mode, where its weights are; a function of your own is called as it stands.
 
     decode     : (B, 2) -> (B, C, H, W)  a model's decoder
     z          : (N, 2)      codes to show as the map
@@ -24,22 +27,27 @@ def map_explorer(decode: Callable[[Tensor], Tensor], z: Tensor, labels: Tensor |
         raise ValueError(f"map_explorer: expected codes (N, 2), got {tuple(z.shape)}")
     if not z.isfinite().all():
         raise ValueError(f"map_explorer: {int((~z.isfinite()).any(1).sum())} of {len(z)} codes are nan or infinite")
-    ends = zip(z.min(0).values.tolist(), z.max(0).values.tolist(), strict=True)
-    low, high = zip(*((a, b) if a < b else (a - 1, b + 1) for a, b in ends), strict=True)  # a dead number: a range too
-    start = z.median(0).values.tolist()
+    hints = {"first code number": "from left to right", "second code number": "upwards"}
+    sliders = []
+    for values, (name, way) in zip(z.T, hints.items(), strict=True):
+        low, middle, high = (float(found) for found in (values.min(), values.median(), values.max()))
+        ends = _round_ends(low, high) if low < high else (low - 1, high + 1)  # a dead number: a range too
+        hint = f"What the decoder gets as {name}; it moves the cross {way}"
+        sliders.append(slider(name, *ends, middle, hint=hint))
+    digits = [_digits(one.step) for one in sliders]
 
     def draw(first: float, second: float, on: plots.Picture | None = None) -> plots.Picture:
         image = _decoded(decode, z.new_tensor([[first, second]]))[0]
-        title = f"The decoder at code ({first:z.1f}, {second:z.1f})"
+        title = f"The decoder at code ({first:z.{digits[0]}f}, {second:z.{digits[1]}f})"
         return plots.decoded_point(z, labels, image, point=(first, second), title=title, on=on)
 
-    names = ("first code number", "second code number")
-    sliders = [slider(n, a, b, s) for n, a, b, s in zip(names, low, high, start, strict=True)]
     return Live(draw, dict(zip(("first", "second"), sliders, strict=True)), reuse=True)
 
 
 def code_explorer(encode, decode, x: Tensor, *, spread: Sequence[float] | Tensor, which: Sequence[int]) -> Live:
     """Choose an image, drag some numbers of its code, and watch the output beside the untouched reconstruction.
+
+    A model or its method is asked in eval mode, where its weights are; a function of your own is called as it stands.
 
     encode     : (B, C, H, W) -> (B, Z)  a model's encoder
     decode     : (B, Z) -> (B, C, H, W)  its decoder
@@ -72,15 +80,23 @@ def code_explorer(encode, decode, x: Tensor, *, spread: Sequence[float] | Tensor
         for number in which:
             moved[:, number] += moves[f"z{number}"] * float(spread[number])
         out = _decoded(decode, moved)
-        error = float((out[0] - x[image]).square().sum())
+        before, after = (float((x_hat - x[image]).square().sum()) for x_hat in (plain[image], out[0]))
         rows = {"image": x[image : image + 1], "reconstruction": plain[image : image + 1], "after dragging": out}
         shown = np.stack([np.asarray(r[0].cpu()) for r in rows.values()])
-        title = f"Squared error after dragging: {error:.1f}"
-        alt = f"Image {image}, its reconstruction, and what its code decodes to after dragging."
-        return plots.pictures({"": shown}, title=title, captions=list(rows), alt=alt, on=on)
+        dragged = ", ".join(f"number {n} by {moves[f'z{n}']:+.2f} σ" for n in which if moves[f"z{n}"]) or "nothing"
+        return plots.pictures(
+            {"": shown},
+            title=f"Squared error {before:.1f}; after dragging: {after:.1f}",
+            captions=list(rows),
+            alt=f"Image {image}, its reconstruction, and what its code decodes to after dragging {dragged}.",
+            on=on,
+        )
 
-    choose = _whole("image", 0, len(x) - 1, 0)
-    drags = {f"z{n}": slider(f"code number {n} (± σ)", -3, 3, 0) for n in which}
+    choose = _whole("image", 0, len(x) - 1, 0, hint=f"Which of the {len(x)} images")
+    hint = "Added to this number of the image's code, in standard deviations σ of that number over many images"
+    drags = {f"z{n}": slider(f"code number {n} (± σ)", -3, 3, 0, hint=hint) for n in which}
+    for drag in drags.values():
+        drag.readout_format = "+.2f"  # it is added
     return Live(draw, {"image": choose, **drags}, reuse=True)
 
 
@@ -92,8 +108,23 @@ def _decoded(network: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
 
 
 def _placed(network: Callable[..., Tensor], batch: Tensor, *more) -> Tensor:
-    """What the network gives for a batch that is brought to where its weights are."""
-    # The reader's model may sit on a GPU; its own parameters tell where.
-    owner = getattr(network, "__self__", network)
-    weight = next(owner.parameters(), None) if hasattr(owner, "parameters") else None
-    return network(batch.to(weight.device) if weight is not None else batch, *more)
+    """What the network gives, in eval mode, for a batch that is brought to where its weights are."""
+    owner = getattr(network, "__self__", network)  # of a method, the model
+    if not isinstance(owner, nn.Module):
+        return network(batch, *more)
+    weight = next(owner.parameters(), None)  # the reader's model may sit on a GPU
+    with _evaluating(owner):
+        return network(batch if weight is None else batch.to(weight.device), *more)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Inside, a model is in eval mode, where dropout and batch normalisation rest; afterwards each part as before."""
+    training = [part for part in model.modules() if part.training]
+    try:
+        for part in training:
+            part.training = False
+        yield
+    finally:
+        for part in training:
+            part.training = True

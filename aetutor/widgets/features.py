@@ -17,6 +17,8 @@ def feature_explorer(features: Callable[[Tensor], Tensor], finish: Callable[[Ten
 
     The map is drawn from its own least value, black, to its greatest, white; one that is the same everywhere, grey.
     A reconstruction that the scaled map drives out of [0, 1] is clipped to be drawn; its error is of what came out.
+    A model, a part of one or its method is asked in eval mode, where its weights are; a function of your own is called
+    as it stands.
 
     features   : (B, C, H, W) -> (B, K, h, w)  the first layers of a network
     finish     : (B, K, h, w) -> (B, C, H, W)  the rest of it
@@ -68,10 +70,11 @@ def feature_explorer(features: Callable[[Tensor], Tensor], finish: Callable[[Ten
             on=on,
         )
 
+    maps = seen(0)[0].shape[1]
     controls = {
-        "image": _whole("image", 0, len(x) - 1, 0),
-        "feature": _whole("feature map number", 0, seen(0)[0].shape[1] - 1, 0),
-        "strength": slider("strength (× the map)", 0, 2, 1),
+        "image": _whole("image", 0, len(x) - 1, 0, hint=f"Which of the {len(x)} images"),
+        "feature": _whole("feature map number", 0, maps - 1, 0, hint=f"Which of the {maps} maps is scaled"),
+        "strength": slider("strength (× the map)", 0, 2, 1, hint="0 removes the map, 1 leaves it as it is"),
     }
     return Live(draw, controls, reuse=True)
 

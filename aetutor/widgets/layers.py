@@ -29,26 +29,29 @@ def layer_calculator(reach: Callable[..., Tensor]) -> Live:
         transposed = layer == TRANSPOSED
         return reach(size, output_padding=output_padding if transposed else 0, transposed=transposed, **how)
 
-    def draw(output: int, **values) -> plots.Picture:
+    def draw(output: int, *, on: plots.Picture | None = None, **values) -> plots.Picture:
         drawn, pads = seen(**values), 0
         if values["layer"] == CONVOLUTION:
             pads = values["padding"]  # drawn as pixels: to a convolution, a padded input is a longer one
             drawn = seen(**values | {"size": values["size"] + 2 * pads, "padding": 0})
         count = len(drawn)
         title = f"{_formula(**values)} = {count} output pixel{'' if count == 1 else 's'}"
-        return plots.connections(drawn, title=title, padding=pads, output=min(output, count - 1))
+        return plots.connections(drawn, title=title, padding=pads, output=min(output, count - 1), on=on)
+
+    def number(label: str, low: int, high: int, value: int, hint: str):
+        return _whole(label, low, high, value, room=ROOM, hint=hint)
 
     numbers = {
-        "size": _whole("input pixels", 1, 32, 12, room=ROOM),
-        "kernel": _whole("kernel", 1, 7, 4, room=ROOM),
-        "stride": _whole("stride", 1, 4, 2, room=ROOM),
-        "padding": _whole("padding", 0, 3, 1, room=ROOM),
-        "output_padding": _whole("output padding (transposed)", 0, 3, 0, room=ROOM),
-        "dilation": _whole("dilation", 1, 3, 1, room=ROOM),
+        "size": number("input pixels", 1, 32, 12, "How long one side of the layer's input is"),
+        "kernel": number("kernel", 1, 7, 4, "How many pixels one side of the kernel has"),
+        "stride": number("stride", 1, 4, 2, "How many pixels the kernel moves on each time"),
+        "padding": number("padding", 0, 3, 1, "Convolution: zeros added at each end. Transposed: pixels cut off there"),
+        "output_padding": number("output padding (transposed)", 0, 3, 0, "Pixels added at one end of the output"),
+        "dilation": number("dilation", 1, 3, 1, "How far apart the kernel's pixels lie"),
     }
     look = {"style": {"description_width": ROOM}, "layout": {"width": "min(40em, 95%)"}}
     layer = ipywidgets.Dropdown(options=[CONVOLUTION, TRANSPOSED], value=CONVOLUTION, description="layer", **look)
-    output = _whole("output pixel", 0, 0, 0, room=ROOM)
+    output = number("output pixel", 0, 0, 0, "Which output pixel is filled, with the input pixels that reach it")
     settings = {"layer": layer, **numbers}
 
     def follow(_change=None) -> None:
@@ -62,7 +65,7 @@ def layer_calculator(reach: Callable[..., Tensor]) -> Live:
         control.observe(follow, names="value")
     follow()
     output.value = (output.max + 1) // 2
-    return Live(draw, {**settings, "output": output})
+    return Live(draw, {**settings, "output": output}, reuse=True)
 
 
 def _formula(layer, size, kernel, stride, padding, output_padding, dilation) -> str:

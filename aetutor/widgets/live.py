@@ -1,19 +1,26 @@
 """Controls above a picture that follows them, and the still that remains where no kernel runs."""
 
+import math
 from collections.abc import Callable, Mapping
 from html import escape
 
 import ipywidgets
+import traitlets
 
 from aetutor import plots
 
 VIEW = "application/vnd.jupyter.widget-view+json"
+UNSEEN = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)"  # but read aloud
 
 
 class Live:
     """Controls above a picture that follows them; shows itself in a notebook.
 
     The notebook gets the widget and, beside it, the picture as it stands: front ends without a kernel show that one.
+    Screen readers are told the picture's description whenever it changes.
+
+    A slow `draw` piles nothing up: of each control, ipywidgets has one value on its way at a time and then sends the
+    newest, so that a dragged picture is at most one frame behind the one being drawn.
 
     draw       : (**values) -> Picture  called with the controls' values by name
     controls   : {name: ipywidgets control}  in the order shown
@@ -31,13 +38,16 @@ class Live:
         self._draw, self._reuse = draw, reuse
         still = self.draw()  # an error in the first picture is raised here, where the reader sees it
         self._last = still  # the picture that moves; those that draw() gives away are never changed
+        self._asked = self._values()
         # At its own size, or less in a narrow window: stretched to the cell's width, its letters would blur.
         look = {"align_self": "flex-start", "max_width": "100%"}
-        self.picture = ipywidgets.Image(value=still.png(), format="png", layout=look)
+        self.picture = _Described(value=still.frame(), format="png", layout=look)
         self.message = ipywidgets.HTML()
+        self.description = ipywidgets.HTML(layout={"height": "0", "margin": "0"})
+        self._describe(still.alt)
         for control in self.controls.values():
             control.observe(self._follow, names="value")
-        self.box = ipywidgets.VBox([*self.controls.values(), self.message, self.picture])
+        self.box = ipywidgets.VBox([*self.controls.values(), self.message, self.picture, self.description])
 
     def draw(self) -> plots.Picture:
         """The picture for the controls' present values.
@@ -53,14 +63,26 @@ class Live:
         return {name: control.value for name, control in self.controls.items()}
 
     def _follow(self, _change) -> None:
+        values = self._values()
+        if values == self._asked:  # one control moved another along, and that one drew for both
+            return
+        self._asked = values
         last, self._last = self._last, None  # a picture that an error left half changed is not used again
         try:
-            picture = self._draw(**self._values(), on=last) if self._reuse else self.draw()
-            self.picture.value = picture.png()
+            picture = self._draw(**values, on=last) if self._reuse else self._draw(**values)
+            with self.picture.hold_sync():  # one message
+                self.picture.value = picture.frame()
+                self._describe(picture.alt)
             self._last = picture
             self.message.value = ""
         except Exception as error:  # a callback's traceback goes to a log nobody reads
-            self.message.value = f"<b>{escape(type(error).__name__)}: {escape(str(error))}</b>"
+            said = f"{escape(type(error).__name__)}: {escape(str(error))}"
+            self.message.value = f'<b role="alert">{said}</b>'
+
+    def _describe(self, alt: str) -> None:
+        if self.picture.has_trait("tooltip"):
+            self.picture.tooltip = alt
+        self.description.value = f'<div role="status" style="{UNSEEN}">{escape(alt)}</div>'
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         # Raw, since ipywidgets 7 (Colab) has no _repr_mimebundle_ to call.
@@ -69,33 +91,72 @@ class Live:
         return {VIEW: view, **still}, metadata
 
 
-def slider(label: str, low: float, high: float, value: float) -> ipywidgets.FloatSlider:
+class _Described(ipywidgets.Image):
+    """An image whose `tooltip` stands in for the alternative text that ipywidgets' images lack."""
+
+    # Without an (empty) description, the front end of ipywidgets 8 fails at a tooltip.
+    description = traitlets.Unicode("").tag(sync=True)
+
+
+def slider(label: str, low: float, high: float, value: float, *, hint: str = "") -> ipywidgets.FloatSlider:
     """A slider wide enough to be dragged with care, that acts while it moves.
+
+    A step, which is what an arrow key moves it by, is 1, 2 or 5 times a power of ten if both ends are multiples of it.
 
     label      : str         what it changes, with its unit
     low, high  : float       ends of the range
-    value      : float       at the start, kept inside the range
-    returns    : ipywidgets.FloatSlider, 100 steps from end to end
+    value      : float       at the start, kept inside the range and moved to the nearest step
+    hint       : str         a longer explanation, shown when the mouse rests on the label
+    returns    : ipywidgets.FloatSlider, 80 to 200 steps from end to end, its number with as many digits as they need
     raises     : ValueError  if low is not below high
     source     : this course
     taught in  : notebooks/00_start_here.ipynb
     """
     if not low < high:
         raise ValueError(f"slider {label!r}: the range {low}…{high} is empty; low must be below high")
-    return ipywidgets.FloatSlider(
-        value=min(max(value, low), high),
+    step = _round_step(high - low)
+    if not all(math.isclose(end, round(end / step) * step, abs_tol=1e-9 * step) for end in (low, high)):
+        step = (high - low) / 100
+    start = low + round((min(max(value, low), high) - low) / step) * step
+    made = ipywidgets.FloatSlider(
+        value=min(round(start, _digits(step) + 6), high),  # without the error of the sum
         min=low,
         max=high,
-        step=(high - low) / 100,
+        step=step,
         description=label,
         continuous_update=True,
-        readout_format=".2f",
+        readout_format=f".{_digits(step)}f",
         style={"description_width": "11em"},
         layout={"width": "min(36em, 95%)"},
     )
+    return _hinted(made, hint)
 
 
-def _whole(label: str, low: int, high: int, value: int, *, room: str = "11em") -> ipywidgets.IntSlider:
+def _round_step(span: float) -> float:
+    """1, 2 or 5 times a power of ten, of which a range has 80 to 200."""
+    power = 10.0 ** math.floor(math.log10(span / 80))
+    return float(f"{max(n * power for n in (1, 2, 5) if n * power <= span / 80 * (1 + 1e-9)):.0e}")
+
+
+def _round_ends(low: float, high: float) -> tuple[float, float]:
+    """A range of round numbers inside a range, so that a slider over it stands on round numbers."""
+    step = _round_step(high - low)
+    ends = math.ceil(low / step - 1e-9) * step, math.floor(high / step + 1e-9) * step
+    return tuple(round(end, _digits(step)) for end in ends)
+
+
+def _digits(step: float) -> int:
+    """Digits after the point that a number needs to be told from the next."""
+    return max(0, -math.floor(math.log10(step) + 1e-9))
+
+
+def _whole(label: str, low: int, high: int, value: int, *, room: str = "11em", hint: str = "") -> ipywidgets.IntSlider:
     """A slider over whole numbers that looks like `slider`; `room` is for its label."""
     look = {"style": {"description_width": room}, "layout": {"width": "min(40em, 95%)"}}
-    return ipywidgets.IntSlider(value, low, high, description=label, **look)
+    return _hinted(ipywidgets.IntSlider(value, low, high, description=label, **look), hint)
+
+
+def _hinted(control: ipywidgets.Widget, hint: str) -> ipywidgets.Widget:
+    if hint:
+        setattr(control, "tooltip" if control.has_trait("tooltip") else "description_tooltip", hint)
+    return control

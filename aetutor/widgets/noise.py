@@ -32,8 +32,8 @@ def noise_explorer(
 
     x          : (N, C, H, W)  images to choose from, float, intensity in [0, 1]
     damage     : (x, level) -> noisy  called with one image (1, C, H, W) on the CPU; gives the same shape
-    ways       : {name: (noisy, level) -> x_hat}  of that shape again. A model gets its images where its weights are;
-                               a plain function gets them on the CPU
+    ways       : {name: (noisy, level) -> x_hat}  of that shape again. A model or its method is asked in eval mode,
+                               where its weights are; a plain function is called as it stands, on the CPU
     low, high  : float         ends of the level's slider
     level      : float         at the start, kept inside the range
     label      : str           what the level is, with its unit
@@ -71,8 +71,9 @@ def noise_explorer(
             on=on,
         )
 
-    controls = {"image": _whole("image", 0, len(x) - 1, 0), "level": slider(label, low, high, level)}
-    return Live(draw, controls, reuse=True)
+    choose = _whole("image", 0, len(x) - 1, 0, hint=f"Which of the {len(x)} images")
+    drown = slider(label, low, high, level, hint="How strong the noise is; its pattern stays the same")
+    return Live(draw, {"image": choose, "level": drown}, reuse=True)
 
 
 @contextmanager

@@ -43,7 +43,8 @@ def two_weights(x) -> Live:
         return plots.loss_surface(grid, grid, loss, point=w, step=step, x=x, x_hat=x_hat, title=title, on=on)
 
     names = ("weight w₁", "weight w₂")
-    sliders = [slider(name, -FAR, FAR, start) for name, start in zip(names, START, strict=True)]
+    hint = "Moves the mark on the loss, and turns and stretches the line beside it"
+    sliders = [slider(name, -FAR, FAR, start, hint=hint) for name, start in zip(names, START, strict=True)]
     return Live(draw, dict(zip(("first", "second"), sliders, strict=True)), reuse=True)
 
 
