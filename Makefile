@@ -28,7 +28,7 @@ THREADS = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2}
 STALE := $(shell [ "$$(cat $(STAMP) 2>/dev/null)" = "$$(pwd -P)" ] && $(PY) -c '' 2>/dev/null || echo stale)
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab test test-all test-colab test-binder test-oldest browser site pdf seeds notebooks bench course grade release address lint clean stale
+.PHONY: help install lab test test-all test-colab test-binder test-oldest test-site browser site pdf seeds notebooks bench course grade release address lint clean stale
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -86,11 +86,11 @@ test: $(EXTRA)teach $(EXTRA)site ## lint, the unit tests, every notebook through
 	@echo '== 3 of 4: $(words $(NOTEBOOKS)) notebooks'
 	@$(SOME)
 	@OMP_NUM_THREADS=1 $(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target $(NOTEBOOKS:%=nbval/%)
-	@echo '== 4 of 4: JupyterLab and the website in a browser'
+	@echo '== 4 of 4: JupyterLab in a browser'
 	@$(BROWSERS)
 
 test-all: ## make test, then the legs: Colab, Binder, oldest versions, website (up to two hours)
-	@for leg in test test-colab test-binder test-oldest site; do $(MAKE) --no-print-directory $$leg || exit 1; done
+	@for leg in test test-colab test-binder test-oldest test-site; do $(MAKE) --no-print-directory $$leg || exit 1; done
 
 test-colab: $(STAMP) ## each notebook alone in an empty folder, with the versions that Colab has
 	@OMP_NUM_THREADS=2 $(PY) .ci/legs.py colab $(ARGS)
@@ -101,7 +101,11 @@ test-binder: $(STAMP) ## each notebook on one core, in the memory that Binder gi
 test-oldest: $(STAMP) ## unit tests and notebooks with the oldest versions that pyproject.toml admits
 	@OMP_NUM_THREADS=2 $(PY) .ci/legs.py oldest $(ARGS)
 
-browser: $(EXTRA)site ## the course in JupyterLab and as a website in Chromium; pictures of it go to build/browser
+test-site: $(EXTRA)site ## the website and its PDF files, built and read in Chromium
+	@OMP_NUM_THREADS=1 $(PY) .ci/site.py site
+	@OMP_NUM_THREADS=1 $(PY) -m pytest $(TWO) --dist=loadscope tests/test_site.py tests/test_browser_site.py tests/test_browser_print.py
+
+browser: $(STAMP) ## the course in JupyterLab in Chromium; pictures of it go to build/browser
 	@$(BROWSERS)
 
 site: $(EXTRA)site ## the course as a website, in build/site: open index.html
@@ -110,10 +114,10 @@ site: $(EXTRA)site ## the course as a website, in build/site: open index.html
 pdf: $(EXTRA)site ## each chapter as a PDF file, in build/pdf (needs Chromium)
 	@$(PY) .ci/site.py pdf
 
-# How quickly a picture follows a slider is measured last and alone.
-LIVE = tests/test_browser_live.py
+# How quickly pictures follow is measured last, with nothing beside it.
 BROWSERS = export OMP_NUM_THREADS=1 MPLBACKEND=Agg; \
-  $(PY) -m pytest -m browser $(TWO) --dist=loadgroup --durations=10 --ignore=$(LIVE) tests && $(PY) -m pytest -q $(LIVE)
+  $(PY) -m pytest -m 'browser and not alone and not site' $(TWO) --dist=loadscope --durations=10 tests && \
+  $(PY) -m pytest -m 'browser and alone' -q -s tests
 
 # Two at a time, a thread each: on two cores quicker than one after the other with two threads.
 TWO = --numprocesses=2

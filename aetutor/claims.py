@@ -151,7 +151,8 @@ class Table(tuple):
     def _repr_html_(self) -> str:
         if not self:
             return "<p>No claims yet.</p>"
-        head = "".join(f"<th scope='col'>{h}</th>" for h in ("", "claim", "measured", "bound", "popular statement"))
+        columns = ("holds", "claim", "measured", "bound", "popular statement")
+        head = "".join(f"<th scope='col'>{column}</th>" for column in columns)
         rows = "".join(
             f"<tr><td>{'✔' if c.holds else '✘'}</td><td style='text-align:left'>{escape(c.sentence)}</td>"
             f"<td>{escape(c.value)}</td><td>{escape(c.bound)}</td>"

@@ -1,14 +1,11 @@
 """What a screen reader is told in JupyterLab about pictures and controls; labextension/ adds what JupyterLab lacks."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 from lab import DARK, LIGHT, chromium, jupyterlab, write_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-if importlib.util.find_spec("xdist"):
-    pytestmark.append(pytest.mark.xdist_group("access"))  # one JupyterLab for all of them
 
 CELLS = (
     "import torch\nfrom aetutor import claims, corruptions, models, plots, runtime, widgets\nruntime.report()",

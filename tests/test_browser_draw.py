@@ -312,6 +312,7 @@ def moving(board):
     board.page.mouse.up()
 
 
+@pytest.mark.alone
 def test_fifteen_pictures_a_second_follow_the_pen(moving):
     rates = []
     for _ in range(5):

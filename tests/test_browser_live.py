@@ -4,7 +4,6 @@ Frames are counted in a real browser: pictures that differ, arrived, and were de
 reaches says nothing while others use it, so that drags count only while the test has nearly all of it.
 """
 
-import importlib.util
 import json
 import statistics
 import time
@@ -14,8 +13,6 @@ import pytest
 from lab import chromium, jupyterlab, write_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-if importlib.util.find_spec("xdist"):
-    pytestmark.append(pytest.mark.xdist_group("live"))
 
 FRAMES = 15  # a second, at least
 DRAGS, MOST, SECONDS = 5, 12, 2.0  # quiet drags that count; drags tried; how long one takes from end to end
@@ -161,6 +158,7 @@ def rate(found):
 # --- Speed ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("widget", WIDGETS, indirect=True)
 def test_the_picture_follows_a_dragged_slider_at_15_frames_a_second(widget, notebook, capsys):
     rates, others, costs = [], [], []

@@ -9,6 +9,7 @@ from lab import find_chromium
 from test_site import site, website
 
 pytestmark = [
+    pytest.mark.site,
     pytest.mark.browser,
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:.*Check CHANGES for Sphinx API modifications"),

@@ -109,7 +109,10 @@ def test_a_picture_that_does_not_show_what_the_kernel_would_draw_is_noticed(smal
 def test_a_widget_whose_kernel_was_restarted_is_marked_and_works_again_after_its_cells_ran(small):
     first = small.widgets()[0]
     before = first.settled()
+    said = first.element.get_by_text("The kernel was restarted")
+    assert not said.is_visible()
     small.restart()
+    assert said.is_visible()
     assert first.element.locator(".jupyter-widgets-disconnected").count()
     first.press(0, "ArrowRight")
     assert not first.changed(before, timeout=2)

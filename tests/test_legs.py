@@ -98,6 +98,17 @@ def test_a_notebook_that_eats_memory_is_killed_and_named(legs, tmp_path, capsys,
 
 
 @linux
+def test_a_process_that_has_ended_holds_no_memory(legs):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    process = legs.psutil.Process(ended.pid)
+    while process.status() != legs.psutil.STATUS_ZOMBIE:
+        time.sleep(0.05)
+    assert legs.memory([process]) == 0
+    ended.wait()
+    assert legs.memory([process]) == 0
+
+
+@linux
 def test_memory_that_processes_share_counts_once(legs):
     code = "block = b'x' * 300_000_000\nimport os\nos.fork()\nprint(flush=True)\nimport time\ntime.sleep(60)"
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
@@ -209,10 +220,15 @@ def test_what_a_set_up_cell_replaced_is_told_from_what_it_added(legs):
 
 def test_colabs_module_is_there_before_the_first_cell(legs, tmp_path):
     first = "import sys\n'google.colab' in sys.modules"
-    path = write(tmp_path / "00_colab.ipynb", first, "from google.colab import output\noutput.__file__")
+    # What anywidget asks of it; Colab's metadata tells the front end where to find what shows the widget.
+    own = (
+        "output.enable_custom_widget_manager()\nsys.modules['google.colab.output']._widgets._installed_url is not None"
+    )
+    path = write(tmp_path / "00_colab.ipynb", first, "from google.colab import output\noutput.__file__", own)
     cells = legs.run(path, legs.colab_place(Path(sys.executable))).notebook.cells
     assert cells[1].outputs[0].data["text/plain"] == "True"
     assert str(ROOT / ".ci" / "colab") in cells[2].outputs[0].data["text/plain"]
+    assert cells[3].outputs[0].data["text/plain"] == "True"
 
 
 def test_colabs_versions_are_pins_and_hold_all_that_the_course_needs(legs):

@@ -127,9 +127,14 @@ def wheel(tmp_path_factory):
 def test_wheel_holds_the_package_and_mnist_and_no_more(wheel):
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     files = [path for path in (ROOT / "aetutor").rglob("*") if path.is_file() and path.parent.name != "__pycache__"]
-    assert names == {path.relative_to(ROOT).as_posix() for path in files} | {
-        f"aetutor/_shipped/{name}" for name in MNIST
-    }
+    extension = {path.relative_to(ROOT / "labextension") for path in (ROOT / "labextension").rglob("*.js*")}
+    shared = "aetutor-0.1.0.data/data/share/jupyter/labextensions/aetutor-access"
+    assert len(extension) == 2
+    assert names == (
+        {path.relative_to(ROOT).as_posix() for path in files}
+        | {f"aetutor/_shipped/{name}" for name in MNIST}
+        | {f"{shared}/{path.as_posix()}" for path in extension}
+    )
 
 
 def test_wheel_carries_the_licences(wheel):
@@ -158,7 +163,7 @@ def test_wheel_loads_mnist_with_no_repository_and_no_network(wheel, tmp_path):
 
 
 def test_make_help_names_every_target():
-    listed = re.findall(r"^  make (\w+) +\S", run("make").stdout, flags=re.MULTILINE)
+    listed = re.findall(r"^  make ([\w-]+) +\S", run("make").stdout, flags=re.MULTILINE)
     phony = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
     assert sorted(listed) == sorted(set(phony) - {"stale"})  # which is no command, but what makes an install stale
     assert {"help", "install", "lab", "test", "notebooks", "lint", "clean"} <= set(listed)

@@ -567,7 +567,7 @@ def test_the_report_is_a_table_in_a_notebook_and_escapes_what_it_shows():
 
 @pytest.fixture(scope="module")
 def said():
-    """What a notebook shows below each of these cells, run in a fresh kernel, as {source: (error, what is said of it)}."""
+    """Below each of these cells, run in a fresh kernel: {source: (the error, what is said of it)}."""
     import nbformat
     from nbclient import NotebookClient
 

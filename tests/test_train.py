@@ -544,7 +544,7 @@ def test_the_best_epoch_is_never_one_that_is_not_finite():
 
 def test_a_history_prints_as_a_table(history):
     lines = repr(history).splitlines()
-    assert lines[0].split() == ["epoch", "train", "valid", "seconds"]
+    assert lines[0].split() == ["epoch", "train", "valid", "seconds", "weights"]
     assert lines[2].split() == ["2", "30", "20.12", "1.0", "best"]
     assert lines[4] == "train and valid: nats <b> per image; 3.0 s; all 3 epochs done"
     assert len({len(line) for line in lines[1:2] + lines[3:4]}) == 1  # columns line up

@@ -663,7 +663,7 @@ def judged(played):
 
 def test_players_are_columns_of_the_table_and_the_epoch_kept_is_the_last(played):
     lines = repr(played).splitlines()
-    assert lines[0].split() == ["epoch", "train", "critic", "a<b", "valid", "seconds"]
+    assert lines[0].split() == ["epoch", "train", "critic", "a<b", "valid", "seconds", "weights"]
     assert lines[1].split() == ["1", "2", "1.5", "0.5", "5", "1.2"]
     assert lines[3].split() == ["3", "1.5", "0.5", "1", "5.5", "0.8", "kept"]
     assert lines[4] == "train and valid: objective per image, summed over the players; 3.0 s; all 3 epochs done"
@@ -722,7 +722,7 @@ def test_players_of_very_different_size_are_drawn_on_a_logarithmic_scale(judged,
 
 def test_a_single_player_has_no_column_and_no_line_beside_train(played):
     played.players = {"critic": played.train}
-    assert repr(played).splitlines()[0].split() == ["epoch", "train", "valid", "seconds"]
+    assert repr(played).splitlines()[0].split() == ["epoch", "train", "valid", "seconds", "weights"]
     assert set(drawn_lines(played.plot().axes[0])) == {"training images", "validation images"}
     assert played.best.epoch == 3 and "kept" in repr(played)
 

@@ -44,7 +44,7 @@ def test_there_is_a_control_for_every_number_of_a_layer_within_its_range():
     it = calculator()
     assert list(it.controls) == ["layer", *SLIDERS]
     layer, *sliders = it.controls.values()
-    assert isinstance(layer, ipywidgets.Dropdown) and layer.description == "layer"
+    assert isinstance(layer, ipywidgets.ToggleButtons) and layer.description == "layer"
     assert layer.options == ("convolution", "transposed convolution") and layer.value == "convolution"
     for slider, expected in zip(sliders, SLIDERS.values(), strict=True):
         assert isinstance(slider, ipywidgets.IntSlider) and slider.continuous_update

@@ -157,7 +157,7 @@ class History:
         return f"Best{f' {self.score}' if self.score else ''}: {self.best.valid:.4g} after epoch {self.best.epoch}"
 
     def _head(self) -> tuple[str, ...]:
-        return ("epoch", "train", *self._several, "valid", "seconds", "")
+        return ("epoch", "train", *self._several, "valid", "seconds", "weights")
 
     def _cells(self) -> list[tuple[str, ...]]:
         best, mark, table = self.best, "kept" if self._unjudged else "best", []

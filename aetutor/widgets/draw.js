@@ -152,6 +152,8 @@ function render({ model, el }) {
   // JupyterLab looks at keys before the board does, and would walk to the next cell.
   root.dataset.lmSuppressShortcuts = root.dataset.pSuppressShortcuts = root.dataset.jpSuppressContextMenu = "true";
   el.append(root);
+  // JupyterLab's own keys, such as arrows from cell to cell, rest only where the focus itself says so.
+  for (const one of root.querySelectorAll("canvas[tabindex], button, input")) one.dataset.lmSuppressShortcuts = "true";
 
   const lines = []; // of the table, made once: names stay
   function scored(name, floor) {

@@ -49,8 +49,9 @@ def layer_calculator(reach: Callable[..., Tensor]) -> Live:
         "output_padding": number("output padding (transposed)", 0, 3, 0, "Pixels added at one end of the output"),
         "dilation": number("dilation", 1, 3, 1, "How far apart the kernel's pixels lie"),
     }
-    look = {"style": {"description_width": ROOM}, "layout": {"width": "min(40em, 95%)"}}
-    layer = ipywidgets.Dropdown(options=[CONVOLUTION, TRANSPOSED], value=CONVOLUTION, description="layer", **look)
+    # Not a dropdown: JupyterLab takes its arrow keys to go from cell to cell.
+    look = {"style": {"description_width": ROOM, "button_width": "auto"}, "layout": {"width": "min(48em, 95%)"}}
+    layer = ipywidgets.ToggleButtons(options=[CONVOLUTION, TRANSPOSED], description="layer", **look)
     output = number("output pixel", 0, 0, 0, "Which output pixel is filled, with the input pixels that reach it")
     settings = {"layer": layer, **numbers}
 

@@ -10,6 +10,12 @@ import traitlets
 from aetutor import plots
 
 VIEW = "application/vnd.jupyter.widget-view+json"
+# Front ends mark widgets whose kernel is gone with a class and a small broken chain; its sliders move on.
+LOST = (
+    "<style>.aetutor-lost { display: none } .jupyter-widgets-disconnected .aetutor-lost { display: inline }</style>"
+    '<b class="aetutor-lost" role="alert">The kernel was restarted, and the picture no longer follows. Run the cells'
+    " above, then this one again.</b>"
+)
 UNSEEN = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)"  # but read aloud
 
 
@@ -47,7 +53,8 @@ class Live:
         self._describe(still.alt)
         for control in self.controls.values():
             control.observe(self._follow, names="value")
-        self.box = ipywidgets.VBox([*self.controls.values(), self.message, self.picture, self.description])
+        below = (ipywidgets.HTML(LOST), self.message, self.picture, self.description)
+        self.box = ipywidgets.VBox([*self.controls.values(), *below])
 
     def draw(self) -> plots.Picture:
         """The picture for the controls' present values.
