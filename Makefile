@@ -92,27 +92,27 @@ test: $(EXTRA)teach $(EXTRA)site ## lint, the unit tests, every notebook through
 test-all: ## make test, then the legs: Colab, Binder, oldest versions, website (up to two hours)
 	@for leg in test test-colab test-binder test-oldest test-site; do $(MAKE) --no-print-directory $$leg || exit 1; done
 
-test-colab: $(STAMP) ## each notebook alone in an empty folder, with the versions that Colab has
-	@OMP_NUM_THREADS=2 $(PY) .ci/legs.py colab $(ARGS)
+test-colab: $(EXTRA)teach ## each notebook alone in an empty folder, with the versions that Colab has
+	@$(THREADS) PIP_ARGS='$(PIP_ARGS)' $(PY) .ci/legs.py colab $(NB) $(ARGS)
 
-test-binder: $(STAMP) ## each notebook on one core, in the memory that Binder gives
-	@OMP_NUM_THREADS=1 $(PY) .ci/legs.py binder $(ARGS)
+test-binder: $(EXTRA)teach ## each notebook on one core, in the memory that Binder gives
+	@$(PY) .ci/legs.py binder $(NB) $(ARGS)
 
-test-oldest: $(STAMP) ## unit tests and notebooks with the oldest versions that pyproject.toml admits
-	@OMP_NUM_THREADS=2 $(PY) .ci/legs.py oldest $(ARGS)
+test-oldest: $(EXTRA)teach ## unit tests and notebooks with the oldest versions that pyproject.toml admits
+	@$(THREADS) PIP_ARGS='$(PIP_ARGS)' $(PY) .ci/legs.py oldest $(NB) $(ARGS)
 
 test-site: $(EXTRA)site ## the website and its PDF files, built and read in Chromium
-	@OMP_NUM_THREADS=1 $(PY) .ci/site.py site
+	@OMP_NUM_THREADS=1 $(PY) .ci/website.py site
 	@OMP_NUM_THREADS=1 $(PY) -m pytest $(TWO) --dist=loadscope tests/test_site.py tests/test_browser_site.py tests/test_browser_print.py
 
 browser: $(STAMP) ## the course in JupyterLab in Chromium; pictures of it go to build/browser
 	@$(BROWSERS)
 
 site: $(EXTRA)site ## the course as a website, in build/site: open index.html
-	@$(PY) .ci/site.py site
+	@$(PY) .ci/website.py site
 
 pdf: $(EXTRA)site ## each chapter as a PDF file, in build/pdf (needs Chromium)
-	@$(PY) .ci/site.py pdf
+	@$(PY) .ci/website.py pdf
 
 # How quickly pictures follow is measured last, with nothing beside it.
 BROWSERS = export OMP_NUM_THREADS=1 MPLBACKEND=Agg; \
@@ -156,8 +156,8 @@ grade: $(EXTRA)teach ## repair, run in a sandbox, score and report what students
 	@$(NAMED)
 	@COURSE='$(subst ','\'',$(COURSE))'; $(PY) -m aetutor.grading "$$COURSE" $(ARGS)
 
-address: $(STAMP) ## move the course to another repository: REPO=owner/name, in badges, set-up cells and pages
-	@$(PY) .ci/address.py $(REPO) $(ARGS)
+address: $(EXTRA)teach ## move the course to another repository: REPO=owner/name, in badges, set-up cells and pages
+	@$(PY) .ci/address.py $(if $(REPO),'$(REPO)') $(ARGS)
 
 release: $(EXTRA)teach ## make the student copies of the assignments again, after a change to their source
 	@$(PY) -m aetutor.grading --release

@@ -1,4 +1,4 @@
-"""Sphinx's settings for the website. Build it with `make site`; .ci/site.py makes the folder that Sphinx reads."""
+"""Sphinx's settings for the website. Build it with `make site`; .ci/website.py makes the folder that Sphinx reads."""
 
 import base64
 import importlib.util

@@ -25,17 +25,8 @@ from aetutor.runtime.environment import MODULES
 ROOT = Path(__file__).resolve().parents[1]
 
 # Colab in late 2026. A floor above one of these makes Colab reinstall the library and ask for a restart.
-COLAB = {
-    "torch": "2.11",
-    "torchvision": "0.26",
-    "numpy": "2.1",
-    "matplotlib": "3.10",
-    "ipywidgets": "7.7.1",
-    "ipython": "7.34",
-    "ipykernel": "6.17",
-    "traitlets": "5.7",
-    "opencv-python-headless": "4.12",
-}
+PINS = (ROOT / ".ci" / "colab" / "pins.txt").read_text("utf-8").splitlines()
+COLAB = dict(line.split("==") for line in PINS if line and not line.startswith("#"))
 CONDA_NAMES = {"pytorch-cpu": "torch", "matplotlib-base": "matplotlib", "py-opencv": "opencv-python-headless"}
 MNIST = [
     f"MNIST/raw/{name}.gz"

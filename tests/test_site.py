@@ -33,7 +33,7 @@ def module(path: str):
 # myst-parser's own affair: it uses what Sphinx 11 will not have any more.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Check CHANGES for Sphinx API modifications")
 
-site = module(".ci/site.py")  # it puts docs/ on the path
+site = module(".ci/website.py")  # it puts docs/ on the path
 docstrings = module("docs/docstrings.py")
 pages = sys.modules["pages"]
 

@@ -39,7 +39,7 @@ def _face(font: str) -> ImageFont.FreeTypeFont:
     if not (folder / f"{font}.ttf").is_file():
         known = sorted(path.stem for path in folder.glob("DejaVu*.ttf"))
         raise ValueError(f"printed: matplotlib has no font {font!r}; expected one such as {', '.join(known)}")
-    return ImageFont.truetype(folder / f"{font}.ttf", _LARGE)
+    return ImageFont.truetype(str(folder / f"{font}.ttf"), _LARGE)
 
 
 def _page(character: str, face: ImageFont.FreeTypeFont) -> np.ndarray:
