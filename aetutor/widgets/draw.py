@@ -185,9 +185,11 @@ class Drawing:
         self._examples = examples.detach().cpu()
         images = images.detach().cpu()
         self._images = images.flatten(1)  # (N, S·S)
-        self._keys = torch.cat([_key(part) for part in images.split(5000)])  # (N, about S·S/4)
+        parts = images.split(5000)  # torch makes a copy in the sum's type, eight times as large, before it adds up
+        total = sum(part.sum(0, dtype=torch.float64) for part in parts)
+        self._mean = (total / (255 * len(images))).float()[None]
+        self._keys = torch.cat([_key(part) for part in parts])  # (N, about S·S/4)
         self._norms = self._keys.square().sum(1)
-        self._mean = (images.sum(0, dtype=torch.float64) / (255 * len(images))).float()[None]
         self._side = images.shape[-1]
 
         usual = torch.cat([ask(_unit(part))[1] for part in images[:: -(-len(images) // SAMPLE)].split(250)])
