@@ -608,6 +608,15 @@ def test_other_errors_are_not_explained_so(said):
             assert bool(error) == any(word in source for word in ("before_start", "1 / 0", "lost", "y = 1")), source
 
 
+def test_where_a_notebook_is_graded_nothing_is_hung_into_the_kernel(monkeypatch):
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    monkeypatch.setattr(IPython, "get_ipython", lambda: pytest.fail("asked for the shell"))
+    runtime.start("a")
+    monkeypatch.delenv("NBGRADER_EXECUTION")
+    with pytest.raises(pytest.fail.Exception):
+        runtime.start("a")
+
+
 def test_outside_a_notebook_start_installs_nothing():
     code = "import sys; from aetutor import runtime; runtime.start('a'); print('IPython' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
