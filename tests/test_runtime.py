@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import IPython
 import pytest
 import torch
 import torchvision  # noqa: F401  imported before a test says that there is no GPU
