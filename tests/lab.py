@@ -242,7 +242,8 @@ class Failure:
 _CONTROLS = """element => {
     const kinds = {
         slider: '.noUi-handle', range: 'input[type=range]', choice: 'select', tick: 'input[type=checkbox]',
-        button: 'button', board: 'canvas[tabindex]', text: 'input[type=text], input[type=number], textarea',
+        toggle: '.widget-toggle-button', button: 'button', board: 'canvas[tabindex]',
+        text: 'input[type=text], input[type=number], textarea',
     };
     const found = [...element.querySelectorAll(Object.values(kinds).join())];
     return found.map((control, number) => {
@@ -301,8 +302,8 @@ class Moving:
 
     def message(self) -> str:
         """What it says about an error, if it does."""
-        said = self.element.locator(".widget-html-content b, [role=alert]").all_inner_texts()
-        return " ".join(said).strip()
+        said = self.element.locator(".widget-html-content b, [role=alert]").all()
+        return " ".join(one.inner_text() for one in said if one.is_visible()).strip()
 
     def changed(self, before: list[str], timeout: float = 10) -> bool:
         """Whether a picture differs from before, or soon does."""

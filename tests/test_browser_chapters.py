@@ -101,6 +101,15 @@ def move(widget, one: dict) -> None:
         second = others.last.get_attribute("value")
         follows(lambda: choice.select_option(second), f"choosing {second!r}")
         follows(lambda: choice.select_option(first), f"choosing {first!r}")
+    elif kind == "toggle":  # one of several, of which one is always pressed
+        toggles = [each["number"] for each in widget.controls() if each["kind"] == "toggle"]
+        other = toggles[toggles.index(number) - 1]
+        for act, how in (
+            (lambda: widget.press(number, "Space"), "the space bar"),
+            (lambda: widget.control(number).click(), "a click"),
+        ):
+            widget.control(other).click()
+            follows(act, how)
     elif kind in ("tick", "button"):
         follows(lambda: widget.press(number, "Space"), "the space bar")
         follows(lambda: widget.control(number).click(), "a click")

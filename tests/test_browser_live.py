@@ -93,9 +93,11 @@ def widget(notebook, request):
     name = getattr(request, "param", "slow")
     moving = notebook.widgets()[NAMES.index(name)]
     moving.element.locator("img").evaluate(WATCH)
-    moving.name, moving.number = name, WIDGETS.get(name, ("", 0))[1]
+    moving.name, moving.place = name, WIDGETS.get(name, ("", 0))[1]
+    moving.number = moving.place
     if name == "layer":  # many pixels, among which the last slider walks
-        moving.press(1, "End")
+        moving.number += 1  # in the page, the first control is two buttons
+        moving.press(2, "End")
         moving.settled()
     return moving
 
@@ -254,9 +256,9 @@ def test_two_sliders_dragged_at_once_by_two_fingers_pile_up_no_more_than_two_pic
 
 @pytest.mark.parametrize("widget", WIDGETS, indirect=True)
 def test_every_key_of_a_slider_moves_the_picture_and_the_words_that_stand_for_it(widget, notebook):
-    value = f"list(made[{widget.name!r}].controls.values())[{widget.number}].value"
-    step = float(notebook.kernel(f"list(made[{widget.name!r}].controls.values())[{widget.number}].step"))
-    low = f"list(made[{widget.name!r}].controls.values())[{widget.number}].min"
+    value = f"list(made[{widget.name!r}].controls.values())[{widget.place}].value"
+    step = float(notebook.kernel(f"list(made[{widget.name!r}].controls.values())[{widget.place}].step"))
+    low = f"list(made[{widget.name!r}].controls.values())[{widget.place}].min"
     told, image = [], widget.element.locator("img")
     for key, steps in (("Home", 0), ("ArrowRight", 1), ("ArrowUp", 2), ("PageUp", 7), ("ArrowLeft", 6), ("Home", 0)):
         before = widget.pictures()
