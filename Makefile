@@ -85,7 +85,7 @@ test: $(EXTRA)teach $(EXTRA)site ## lint, the unit tests, every notebook through
 	@OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PY) -m pytest -m 'not browser' $(TWO) --dist=loadfile --durations=10 tests
 	@echo '== 3 of 4: $(words $(NOTEBOOKS)) notebooks'
 	@$(SOME)
-	@OMP_NUM_THREADS=1 $(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target $(NOTEBOOKS:%=nbval/%)
+	@$(MAKE) --no-print-directory --keep-going $(NOTEBOOKS:%=nbval/%)
 	@echo '== 4 of 4: JupyterLab in a browser'
 	@$(BROWSERS)
 
@@ -119,7 +119,7 @@ BROWSERS = export OMP_NUM_THREADS=1 MPLBACKEND=Agg; \
   $(PY) -m pytest -m 'browser and not alone and not site' $(TWO) --dist=loadscope --durations=10 tests && \
   $(PY) -m pytest -m 'browser and alone' -q -s tests
 
-# Two at a time, a thread each: on two cores quicker than one after the other with two threads.
+# Two at a time, a thread each.
 TWO = --numprocesses=2
 
 # One line a notebook; of one that fails, the report, which names the cell and shows its source and its error.
@@ -135,7 +135,7 @@ seeds: $(STAMP) ## every notebook under AETUTOR_SEED 0 to 4: do all claims hold?
 	  AETUTOR_SEED=$$seed $(NBVAL) -q $(or $(NB),$(NOTEBOOKS)) || exit 1; \
 	done
 
-NBVAL = env -u MPLBACKEND $(THREADS) $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300
+NBVAL = env -u MPLBACKEND $(THREADS) $(PY) .ci/run_nbval.py --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 
 # No notebook is a mistake, not a success: a green run would say that what nobody looked at is well.
 SOME = [ -n '$(or $(NB),$(NOTEBOOKS))' ] || { echo 'No notebook found in notebooks/.' >&2; exit 1; }
