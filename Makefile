@@ -28,7 +28,7 @@ THREADS = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2}
 STALE := $(shell [ "$$(cat $(STAMP) 2>/dev/null)" = "$$(pwd -P)" ] && $(PY) -c '' 2>/dev/null || echo stale)
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab test test-all test-colab test-binder test-oldest test-site browser site pdf seeds notebooks bench course grade release address lint clean stale
+.PHONY: help install lab test test-all test-colab test-binder test-oldest test-site browser speed site pdf seeds notebooks bench course grade release address lint clean stale
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -114,10 +114,11 @@ site: $(EXTRA)site ## the course as a website, in build/site: open index.html
 pdf: $(EXTRA)site ## each chapter as a PDF file, in build/pdf (needs Chromium)
 	@$(PY) .ci/website.py pdf
 
-# How quickly pictures follow is measured last, with nothing beside it.
-BROWSERS = export OMP_NUM_THREADS=1 MPLBACKEND=Agg; \
-  $(PY) -m pytest -m 'browser and not alone and not site' $(TWO) --dist=loadscope --durations=10 tests && \
-  $(PY) -m pytest -m 'browser and alone' -q -s tests
+BROWSERS = OMP_NUM_THREADS=1 MPLBACKEND=Agg \
+  $(PY) -m pytest -m 'browser and not alone and not site' $(TWO) --dist=loadscope --durations=10 tests
+
+speed: $(STAMP) ## how many pictures a second follow a slider and the pen (nothing may run beside it)
+	@OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PY) -m pytest -m 'browser and alone' -q -s tests
 
 # Two at a time, a thread each.
 TWO = --numprocesses=2
