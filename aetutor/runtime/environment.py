@@ -44,9 +44,12 @@ def start(chapter: str) -> str:
     explain_missing_names()
     course = os.environ.get("AETUTOR_SEED", "0").strip() or "0"
     python, here = platform.python_version(), device().type
-    return (
-        f"Python {python}, torch {torch.__version__}, {here}, {torch.get_num_threads()} threads, AETUTOR_SEED {course}"
-    )
+    return f"Python {python}, torch {torch.__version__}, {here}, {_threads()}, AETUTOR_SEED {course}"
+
+
+def _threads() -> str:
+    count = min(torch.get_num_threads(), cpus())
+    return f"{count} thread{'s' * (count > 1)}"
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def report() -> Report:
     if here.type == "cuda":
         free, total = torch.cuda.mem_get_info()
         facts["device"] += f": {torch.cuda.get_device_name()}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free"
-    facts["CPU cores"] = f"{cpus()}, torch uses {min(torch.get_num_threads(), cpus())} threads"
+    facts["CPU cores"] = f"{cpus()}, torch uses {_threads()}"
     try:
         size = memory()
         facts["memory"] = f"{size / 1e9:.1f} GB"
