@@ -16,6 +16,7 @@ import argparse
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -300,12 +301,12 @@ def report(leg: str, paths: list[Path], each: Callable[[Path], object]) -> bool:
     for number, path in enumerate(paths, 1):
         path = path.resolve()
         name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
-        print(f"[{number}/{len(paths)}] {name}", end="  ", flush=True)
+        line = f"{leg} [{number}/{len(paths)}] {name}  "  # in one piece at its end: another leg may run beside this one
         try:
-            print(each(path), flush=True)
+            print(f"{line}{each(path)}", flush=True)
         except (NotebookFailed, OSError, nbformat.reader.NotJSONError, nbformat.ValidationError) as error:
             failed.append(str(name))
-            print(f"FAILED\n{leg}: {name}: {error}", flush=True)
+            print(f"{line}FAILED\n{leg}: {name}: {error}", flush=True)
     minutes = f"{(time.perf_counter() - started) / 60:.1f} minutes"
     passed = f"{len(paths) - len(failed)} of {len(paths)} notebooks passed in {minutes}"
     print(f"== {leg}: {passed}" + "".join(f"\n   FAILED: {name}" for name in failed), flush=True)
@@ -465,19 +466,28 @@ def oldest(paths: list[Path], python: str | None, *, tests: bool = True) -> bool
         good = unit_tests("oldest", inside, [file for file in files if file not in with_nbgrader])
         more = [pin for pin in pins(*OLDEST_GROUPS, *OLDEST_TEACH) if pin not in base]
         graders = virtual_environment("oldest-teach", python, more, beside=inside)
-        good &= unit_tests("oldest, with nbgrader", graders, with_nbgrader)
+        shared = inside.parent.parent / "share" / "jupyter"  # the templates of what the first one holds
+        good &= unit_tests("oldest, with nbgrader", graders, with_nbgrader, JUPYTER_PATH=str(shared))
     place = Place(inside)
     return report("oldest", paths or [*chapters(), *assignments("source")], lambda path: run(path, place)) and good
 
 
-def unit_tests(leg: str, python: Path, files: list[Path]) -> bool:
+def unit_tests(leg: str, python: Path, files: list[Path], **more: str) -> bool:
     """Run test files with this Python, as `make test` does; say whether all passed."""
     print(f"== {leg}: unit tests ({len(files)} files)", flush=True)
     environment = os.environ | {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
-    environment |= {"MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
+    environment |= {"MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"} | more
     words = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not browser"]
     words += ["--numprocesses=2", "--dist=loadfile", *map(str, files)]  # two at a time, as in the Makefile
-    return subprocess.run(words, cwd=ROOT, env=environment, check=False).returncode == 0
+    told = {"stdout": subprocess.PIPE, "text": True, "errors": "replace"}
+    with subprocess.Popen(words, cwd=ROOT, env=environment, **told) as tests:
+        try:
+            for line in tests.stdout:  # whole lines, for the same reason as in `report`
+                print(f"{leg}: {line}", end="", flush=True)
+        except BaseException:  # stopped: they do not outlive us
+            tests.kill()
+            raise
+    return tests.returncode == 0
 
 
 # --- Command line ---------------------------------------------------------------------------------------------
@@ -500,6 +510,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{given.leg}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # an older nbclient leaves the cell unawaited
         print(f"\n{given.leg}: stopped; the same command starts again, with what is installed", file=sys.stderr)
         return 130
 

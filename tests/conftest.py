@@ -1,4 +1,4 @@
-"""Made-up images, small enough that a network learns them in well under a second."""
+"""Made-up images, small enough that a network learns them in well under a second; and a browser."""
 
 import hashlib
 from types import SimpleNamespace
@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from lab import chromium
 
 
 def spots(count: int, *, side: int = 8, channels: int = 1, seed: int = 0) -> torch.Tensor:
@@ -22,6 +23,13 @@ def spots(count: int, *, side: int = 8, channels: int = 1, seed: int = 0) -> tor
 def one_thread():
     """On a busy machine, two threads that wait for each other take a hundred times as long over tiny networks."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A Chromium, for tests of what a reader sees."""
+    with chromium() as driven:
+        yield driven
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,11 @@ SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
 VIEW = "application/vnd.jupyter.widget-view+json"
-HARMLESS: list[tuple[str, str]] = []  # (a pattern of a problem, why it is none of ours)
+QUIET = 0.15  # of the machine: where others use more, speed cannot be measured
+# (A pattern of a problem, why it is none of ours.)
+HARMLESS = [
+    (r"^request failed: GET \S+/_static/icon\.svg \(net::ERR_ABORTED\)", "a page left before its tab had its icon")
+]
 
 
 def find_chromium() -> str:
@@ -121,6 +125,31 @@ def chromium() -> Iterator[Browser]:
             yield Browser(driven)
         finally:
             driven.close()
+
+
+class Others:
+    """How much of the machine others use from now on: what a machine reaches says nothing while they do."""
+
+    def __init__(self):
+        self.since = self._used()
+
+    def share(self) -> float:
+        """Of all processors, 0 to 1; this test, its browser and its kernels are no others."""
+        past, everybody, ours = (now - before for now, before in zip(self._used(), self.since, strict=True))
+        return (everybody - ours) / past / psutil.cpu_count()
+
+    @staticmethod
+    def _used() -> tuple[float, float, float]:
+        """The time, and seconds that all processors were busy so far: for anybody, and for us."""
+        times = psutil.cpu_times()
+        everybody = sum(times) - times.idle - getattr(times, "iowait", 0) - getattr(times, "guest", 0)
+        ours = 0.0
+        for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+            try:
+                ours += sum(process.cpu_times()[:2])
+            except psutil.Error:
+                pass  # it ended meanwhile
+        return time.monotonic(), everybody, ours
 
 
 # --- JupyterLab ---------------------------------------------------------------------------------------------------

@@ -26,7 +26,8 @@ SPY = """
 import os, sys
 seen = []
 for top, folders, files in os.walk("/"):
-    if top.startswith(("/proc", "/sys", "/usr", "/lib", "/dev", sys.prefix, sys.base_prefix)):
+    system = ("/proc", "/sys", "/usr", "/lib", "/dev", sys.prefix, sys.base_prefix)
+    if top.startswith(system) or top.endswith("/site-packages"):  # some packages hold notebooks of their own
         folders.clear()
         continue
     seen += [os.path.join(top, f) for f in files if f.endswith((".db", ".ipynb")) or "source" in top.split("/")]

@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -43,10 +44,10 @@ def test_a_failing_notebooks_report_names_it_and_the_cell_and_shows_source_and_e
     fails = write(tmp_path / "01_fails.ipynb", "x = 1", "y = x / 0  # too far", "never = 1")
     assert legs.report("colab", [fails, fine], lambda path: legs.run(path, legs.Place())) is False
     told = capsys.readouterr().out
-    assert re.search(r"\[1/2\] \S*01_fails\.ipynb +FAILED\n", told)
+    assert re.search(r"^colab \[1/2\] \S*01_fails\.ipynb +FAILED$", told, re.M)
     assert "01_fails.ipynb: cell 3 failed\n    y = x / 0  # too far\n" in told
     assert "ZeroDivisionError: division by zero" in told and "\x1b" not in told
-    assert re.search(r"\[2/2\] \S*00_runs\.ipynb +\d+\.\d s +0\.\d\d GB at most\n", told), "it goes on after a failure"
+    assert re.search(r"^colab \[2/2\] \S*00_runs\.ipynb +\d+\.\d s +0\.\d\d GB at most$", told, re.M), "it goes on"
     summary = told[told.index("== colab: 1 of 2 notebooks passed in 0.") :]
     assert "FAILED: " in summary and "01_fails.ipynb" in summary and "00_runs" not in summary
 
@@ -313,6 +314,35 @@ def test_binders_environment_starts_the_lab_that_badges_open():
 
 
 # --- Oldest versions ------------------------------------------------------------------------------------------
+
+
+def test_unit_tests_are_told_of_line_by_line_and_a_failure_fails_the_leg(legs, tmp_path, capsys):
+    good, bad = tmp_path / "test_good.py", tmp_path / "test_bad.py"
+    good.write_text("def test_it():\n    assert True\n")
+    bad.write_text("def test_it():\n    assert 1 == 2\n")
+    assert legs.unit_tests("oldest", Path(sys.executable), [good]) is True
+    assert legs.unit_tests("oldest", Path(sys.executable), [good, bad]) is False
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.startswith(("oldest: ", "== oldest: unit tests (")) for line in lines)
+    assert any("1 failed, 1 passed" in line for line in lines)
+
+
+def test_unit_tests_that_are_stopped_do_not_run_on(legs, tmp_path, monkeypatch):
+    python = tmp_path / "python"  # says one line, and would run on for ten minutes
+    python.write_text("#!/bin/sh\necho begun\nexec sleep 600\n")
+    python.chmod(0o755)
+    started, before = [], psutil.Process().children()  # other tests' helpers, multiprocessing's tracker among them
+
+    def stop(*words, **_):
+        if words[0].startswith("oldest: "):
+            started.extend(child for child in psutil.Process().children() if child not in before)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("builtins.print", stop)
+    with pytest.raises(KeyboardInterrupt):
+        legs.unit_tests("oldest", python, [])
+    _, alive = psutil.wait_procs(started, timeout=5)
+    assert started and not alive
 
 
 def test_the_lowest_of_a_floor_is_the_floor_and_of_two_the_higher(legs):

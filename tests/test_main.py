@@ -372,8 +372,10 @@ def test_every_option_has_a_text_that_names_its_default(capsys, monkeypatch):
     assert texts.keys() == defaults.keys() | {"help"} and len(texts) == 15
     for name, value in defaults.items():
         assert value is None or f"(default: {value})" in texts[name], f"--{name}: {texts[name]}, but it is {value}"
-    for name, ours in [("epochs", 5), ("batch", 128), ("lr", 4e-3), ("seed", 0)]:  # the notebooks' own
-        assert defaults[name] == ours == inspect.signature(train.fit).parameters[name].default
+    notebooks = {"epochs": 5, "batch": 128, "lr": 4e-3, "seed": 0}
+    fit = {name: each.default for name, each in inspect.signature(train.fit).parameters.items()}
+    assert {name: defaults[name] for name in notebooks} == notebooks
+    assert {name: fit[name] for name in notebooks} == notebooks
 
 
 @pytest.mark.parametrize("name", [None, "cuda"])
