@@ -37,7 +37,7 @@ TIMING_KEYS = ("execution", "ExecuteTime")
 
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 # tqdm's two forms: "60%|███   | 3/5 [00:04<00:03, 1.4s/it]" and, where the total is unknown, "3it [00:04, 1.4s/it]"
-PROGRESS = re.compile(r".*?(\d+%\||\[(\d+:)?\d+:\d\d, [^\]]*\]$)")
+PROGRESS = re.compile(r".*?(\d+% ?\||\[(\d+:)?\d+:\d\d, [^\]]*\]$)")
 
 
 class NotebookFailed(Exception):
@@ -57,6 +57,9 @@ def clean_outputs(outputs: list) -> list:
         if output.output_type in ("display_data", "execute_result") and WIDGET_VIEW in output.data:
             del output.data[WIDGET_VIEW]
             if set(output.data) <= {"text/plain"}:  # "HBox(children=(...", which tells a reader nothing
+                continue
+        if output.output_type == "display_data" and set(output.data) == {"text/plain"}:
+            if is_progress(output.data["text/plain"]):  # what a bar has left
                 continue
         if output.output_type == "stream":
             if output.name == "stderr" and is_progress(output.text):

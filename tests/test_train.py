@@ -606,3 +606,43 @@ def test_reconstruct_is_the_squared_error_of_the_models_output(tiny):
     torch.testing.assert_close(train.reconstruct(model, x), ((model(x) - x) ** 2).sum((1, 2, 3)))
     with pytest.raises(ValueError, match="must be equal"):
         train.reconstruct(nn.Flatten(), x)
+
+
+NOTEBOOK = """
+import torch
+from aetutor import data, models, train
+pixels = torch.randint(256, (120, 8, 8), dtype=torch.uint8)
+images = data.from_arrays(pixels[:90], pixels[90:])
+network = models.DenseAutoencoder(2, shape=images.shape)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", ["fit(network, images, epochs=3)", "fit_many([network], images, epochs=2)"])
+def test_a_bar_that_is_done_leaves_no_widget_in_a_saved_notebook(call):
+    nbclient = pytest.importorskip("nbclient")
+    import nbformat
+
+    cells = [nbformat.v4.new_code_cell(source) for source in (NOTEBOOK, f"history = train.{call}")]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    nbclient.NotebookClient(notebook, timeout=120).execute()
+    assert [output.data for output in cells[1].outputs] == [{"text/plain": ""}]
+
+
+@pytest.mark.slow
+def test_a_bar_that_stops_early_leaves_words_and_no_widget_in_a_saved_notebook():
+    nbclient = pytest.importorskip("nbclient")
+    import nbformat
+
+    stopped = "def stop(*_):\n    raise KeyboardInterrupt"
+    early = "train.fit(network, images, epochs=4, threshold=1e9)"
+    calls = [
+        f"assert len({early}.train) == 1",
+        f"{stopped}\nhistory = train.fit(network, images, objective=stop, epochs=4)",
+    ]
+    cells = [nbformat.v4.new_code_cell(source) for source in (NOTEBOOK, *calls)]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    nbclient.NotebookClient(notebook, timeout=120).execute()
+    for cell, reached in zip(cells[1:], ("1.0 of 4 epochs", "0.0 of 4 epochs"), strict=True):
+        (output,) = cell.outputs
+        assert set(output.data) == {"text/plain"} and reached in output.data["text/plain"]

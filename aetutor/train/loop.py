@@ -217,6 +217,31 @@ def _lay_out(model: nn.Module, where: torch.device, precision: torch.dtype) -> N
 
 def bar(epochs: int, progress: bool):
     from tqdm.auto import tqdm
+    from tqdm.notebook import tqdm_notebook
 
     layout = "{percentage:3.0f}% |{bar}| {n:.1f} of {total} epochs, {elapsed}, {remaining} to go{postfix}"
-    return tqdm(total=epochs, disable=not progress, leave=False, bar_format=layout, mininterval=0.2)
+    look = {"disable": not progress, "leave": False, "bar_format": layout, "mininterval": 0.2}
+    if not progress or not issubclass(tqdm, tqdm_notebook):
+        return tqdm(total=epochs, **look)
+
+    from IPython.display import display
+
+    class Passing(tqdm):
+        """A bar that leaves words, or nothing if it got to its end: a saved notebook would show "model not found"."""
+
+        def close(self):
+            if not self.open:
+                return
+            self.open = False
+            reached = repr(self.container) if self.n < self.total - 1e-6 else ""
+            super().close()
+            shown.update({"text/plain": reached}, raw=True)
+
+        open = True
+
+    made = Passing(total=epochs, display=False, **look)
+    # Raw, since ipywidgets 7 (Colab) would show it under no display_id.
+    view = {"version_major": 2, "version_minor": 0, "model_id": made.container.model_id}
+    data = {"text/plain": repr(made.container), "application/vnd.jupyter.widget-view+json": view}
+    shown = display(data, raw=True, display_id=True)
+    return made
