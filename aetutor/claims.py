@@ -152,7 +152,8 @@ class Table(tuple):
         if not self:
             return "<p>No claims yet.</p>"
         columns = ("holds", "claim", "measured", "bound", "popular statement")
-        head = "".join(f"<th scope='col'>{column}</th>" for column in columns)
+        left = {"claim": " style='text-align:left'"}
+        head = "".join(f"<th scope='col'{left.get(column, '')}>{column}</th>" for column in columns)
         rows = "".join(
             f"<tr><td>{'✔' if c.holds else '✘'}</td><td style='text-align:left'>{escape(c.sentence)}</td>"
             f"<td>{escape(c.value)}</td><td>{escape(c.bound)}</td>"

@@ -311,8 +311,11 @@ def test_the_walk_sees_what_is_wrong():
 
 def test_a_label_on_a_map_is_drawn_in_a_sign_of_its_own():
     (axes,) = plots.code_map(*codes(), title="A title").axes
-    signs = {tuple(map(tuple, c.get_paths()[0].vertices.round(6))) for c in axes.collections}
-    assert len(signs) == len(axes.collections) == 10
+    drawn = {
+        (tuple(map(tuple, c.get_paths()[0].vertices.round(6))), tuple(c.get_facecolor()[0])) for c in axes.collections
+    }
+    signs, colours = (set(kind) for kind in zip(*drawn, strict=True))
+    assert len(signs) == len(colours) == len(drawn) == 10
 
 
 # --- Descriptions -----------------------------------------------------------------------------------------------
@@ -343,7 +346,7 @@ def test_the_description_of_a_histogram_tells_where_half_of_each_group_lies():
 def test_the_description_of_a_map_tells_where_labels_lie_and_of_a_place_what_lies_around_it():
     z = np.array([[0.0, 0], [0, 0.2], [5, 5], [5, 5.2], [5, 5.4]])
     labels = np.array([3, 3, 7, 7, 7])
-    assert "3 at (0.0, 0.1), 7 at (5.0, 5.2)." in plots.code_map(z, labels, title="A title").alt
+    assert "3 at (0.00, 0.10), 7 at (5.00, 5.20)." in plots.code_map(z, labels, title="A title").alt
     many, around = np.concatenate([z] * 30), np.concatenate([labels] * 30)
     image = np.zeros((1, 8, 8))
     near = plots.decoded_point(many, around, image, point=(5, 5.2), title="A title").alt

@@ -12,18 +12,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from lab import DARK, LIGHT, ROOT, VIEW, chromium, jupyterlab
+from lab import DARK, LIGHT, ROOT, VIEW, jupyterlab
 from PIL import Image
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 HINT = "has not run since the kernel started"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import time
 
 import nbformat
 import pytest
-from lab import DARK, LIGHT, chromium, jupyterlab
+from lab import DARK, LIGHT, QUIET, Others, jupyterlab
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -37,10 +37,10 @@ STROKES = {"seven": [(0.3, 0.2), (0.7, 0.2), (0.45, 0.8)], "one": [(0.5, 0.15), 
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory, browser):
     """A running JupyterLab and a browser."""
     folder = tmp_path_factory.mktemp("draw")
-    with jupyterlab(folder, OMP_NUM_THREADS="2") as lab, chromium() as browser:
+    with jupyterlab(folder, OMP_NUM_THREADS="2") as lab:
         yield lab, browser
 
 
@@ -313,14 +313,22 @@ def moving(board):
 
 
 @pytest.mark.alone
-def test_fifteen_pictures_a_second_follow_the_pen(moving):
-    rates = []
-    for _ in range(5):
-        before = moving.counts()
+def test_fifteen_pictures_a_second_follow_the_pen(moving, capsys):
+    rates, shares = [], []
+    for _ in range(8):
+        before, others = moving.counts(), Others()
         circles(moving, 2)
         after = moving.counts()
-        rates.append(1000 * (after["answered"] - before["answered"]) / (after["now"] - before["now"]))
-    print(f"pictures a second: median {statistics.median(rates):.1f} of {[round(rate, 1) for rate in rates]}")
+        shares.append(others.share())
+        if shares[-1] <= QUIET:
+            rates.append(1000 * (after["answered"] - before["answered"]) / (after["now"] - before["now"]))
+        if len(rates) == 3:
+            break
+    told, busy = ", ".join(f"{rate:.0f}" for rate in rates), 100 * statistics.median(shares)
+    with capsys.disabled():
+        print(f"\n  pen: {told} pictures a second; others used {busy:.0f} % of the machine")
+    if len(rates) < 3:
+        pytest.skip(f"others used {busy:.0f} % of the machine, so speed cannot be measured")
     assert statistics.median(rates) >= 15
 
 

@@ -29,12 +29,6 @@ widgets.Live(draw, {"level": widgets.slider("level", 0, 2, 1)})
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("widgets")
     write_notebook(

@@ -589,7 +589,7 @@ def test_a_decoded_point_shows_the_map_with_the_place_and_the_image():
     figure = plots.decoded_point(z, labels, torch.from_numpy(image), point=(0.5, -1.25), title="t")
     ((array, limits),) = shown(figure)
     np.testing.assert_array_equal(array, image[0])
-    assert limits == (0, 1) and "(0.5, -1.2)" in figure.alt
+    assert limits == (0, 1) and "(0.50, -1.25)" in figure.alt
     assert (0.5, -1.25) in [tuple(p) for c in figure.axes[0].collections for p in c.get_offsets()]
     plots.decoded_point(z, None, images(1, 3)[0], point=(0, 0), title="t").png()
 
@@ -644,13 +644,13 @@ def test_codes_that_are_nan_are_refused_with_their_count(call):
 def test_a_description_says_how_the_codes_are_drawn():
     z, labels = codes(30)
     assert "drawn as its label" in plots.code_map(z, labels, title="t").alt
-    plain = plots.code_map(z, title="t", point=(-0.01, 2)).alt
-    assert "drawn as a dot" in plain and "digit" not in plain and "cross at (0.0, 2.0)" in plain
+    plain = plots.code_map(z, title="t", point=(-0.001, 2)).alt
+    assert "drawn as a dot" in plain and "digit" not in plain and "cross at (0.00, 2.00)" in plain
 
 
 def test_a_place_just_below_zero_is_written_without_a_sign():
-    figure = plots.decoded_point(*codes(), images(1)[0], point=(-0.04, -0.0), title="t")
-    assert "(0.0, 0.0)" in figure.alt and "-0.0" not in words(figure) + figure.alt
+    figure = plots.decoded_point(*codes(), images(1)[0], point=(-0.004, -0.0), title="t")
+    assert "(0.00, 0.00)" in figure.alt and "-0.0" not in words(figure) + figure.alt
 
 
 MOVES = {

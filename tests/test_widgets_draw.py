@@ -227,6 +227,9 @@ def test_what_it_looks_like_is_what_most_of_the_nearest_are(model):
     it = drawing(model, images=bright, labels=torch.tensor([3, 3, 8, 8, 8, 1, 1, 1, 1, 1]))
     assert ask(it, fine(np.full((SIDE, SIDE), 41))).said.startswith("looks like an 8 (3 of the 5 nearest training imag")
     assert ask(it, fine(np.full((SIDE, SIDE), 160))).said.startswith("looks like a 1 (5 of the 5 nearest training im")
+    split = drawing(model, images=bright, labels=torch.tensor([0, 1, 2, 3, 4, 5, 5, 7, 7, 9]))
+    words = r"no clear answer: the nearest training images are (\d, ){4}\d; squared error \d+\.\d"
+    assert re.fullmatch(words, ask(split, fine(np.full((SIDE, SIDE), 130))).said)
     assert re.fullmatch(r"squared error \d+\.\d", ask(drawing(model, labels=None), fine(np.full((SIDE, SIDE), 9))).said)
 
 

@@ -17,7 +17,7 @@ SLIDERS = {
     "kernel": (1, 4, 7, "kernel"),
     "stride": (1, 2, 4, "stride"),
     "padding": (0, 1, 3, "padding"),
-    "output_padding": (0, 0, 3, "output padding (transposed)"),
+    "output_padding": (0, 0, 3, "output padding"),
     "dilation": (1, 1, 3, "dilation"),
     "output": (0, 3, 5, "output pixel"),
 }

@@ -63,7 +63,8 @@ def curves(
         axes.set_xscale("log")
     if "y" in log:
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        low, high = axes.get_ylim()
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 30 * low else (1, 1.5, 2, 3, 4, 5, 6, 8)))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.yaxis.set_minor_formatter("")
     else:
@@ -72,7 +73,7 @@ def curves(
         axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
         axes.set_xticks([], minor=True)
     axes.set(xlabel=x, ylabel=y)
-    if len(series) > 1:
+    if len(series) > 1 or levels:
         axes.legend(**PANE)
     across = np.concatenate([xs for xs, *_ in drawn.values()])
     span = f", {across.min():.4g} to {across.max():.4g}" if across.dtype.kind in "iuf" else ""  # places may be words

@@ -89,10 +89,14 @@ def connections(
     told = f"{_many(outputs, 'output pixel')}; {told}"
     which = f"{_reached(counts[output])} it" if counts[output] else "no input pixel reaches it"
     filled = f"filled: output pixel {output}, counted from 0; {which}"
-    axes.text(WIDTH / 2, high + tall + 0.07, said, ha="center", va="bottom", fontsize=9)
-    axes.text(WIDTH / 2, FOOT - 0.08, told, ha="center", va="top", fontsize=9)
+    # Letters are what takes longest: those that stay while another pixel is filled are drawn once.
+    stay = [
+        axes.text(WIDTH / 2, high + tall + 0.07, said, ha="center", va="bottom", fontsize=9),
+        axes.text(WIDTH / 2, FOOT - 0.08, told, ha="center", va="top", fontsize=9),
+    ]
     axes.text(WIDTH / 2, FOOT - 0.26, filled, ha="center", va="top", fontsize=9, color=CHOSEN)
-    figure.moving = [*axes.collections, *axes.texts, *figure.texts]
+    figure.stays = (title, said, told, tall)
+    figure.moving = [one for one in [*axes.collections, *axes.texts] if one not in stay]
     return _finish(figure, title, alt or _described(reach[:, real], counts, inputs, padding, output))
 
 

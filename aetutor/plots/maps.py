@@ -101,7 +101,7 @@ def _place(point) -> np.ndarray:
 
 
 def _said(point: np.ndarray) -> str:
-    return f"({point[0]:z.1f}, {point[1]:z.1f})"  # z: 0.0, never -0.0
+    return f"({point[0]:z.2f}, {point[1]:z.2f})"  # z: 0.0, never -0.0
 
 
 def _middles(z: np.ndarray, labels: np.ndarray) -> str:
@@ -128,9 +128,10 @@ def _scatter(axes, z: np.ndarray, labels: np.ndarray | None, point: np.ndarray |
     if labels is None:
         axes.scatter(*z.T, s=6, color=COLOURS[0], alpha=0.75, lw=0)  # single ones keep a contrast of 3 with white
     else:
-        for label in np.unique(labels):
-            look = {"marker": f"${label}$", "s": 28, "lw": 0.2, "color": COLOURS[label % 10]}
-            axes.scatter(*z[labels == label].T, **look)
+        for turn in range(12):  # in turns, or the last label would cover the others
+            for label in np.unique(labels):
+                look = {"marker": f"${label}$", "s": 28, "lw": 0.2, "color": COLOURS[label % 10]}
+                axes.scatter(*z[labels == label][turn::12].T, **look)
     if point is not None:
         axes.scatter(*point, marker="x", s=260, color="white", lw=6, zorder=3)
         axes.scatter(*point, marker="x", s=220, color="black", lw=2.5, zorder=4)

@@ -55,7 +55,8 @@ class Picture(Figure):
     alt = ""
     drawn_from = ()  # what must be the same for a picture to be changed rather than drawn anew
     moving = ()  # what may change then, from back to front; nothing that stays lies above it
-    _ground = None  # the canvas of the last frame, and on it all that stays
+    stays = ()  # what the rest is made of, where that can change too: then it is drawn again
+    _ground = None  # of the last frame: `stays`, the canvas, and on it all that stayed
 
     def png(self) -> bytes:
         """The picture as a file's content.
@@ -75,7 +76,7 @@ class Picture(Figure):
     def frame(self) -> bytes:
         """The same pixels as `png`, in a fraction of the time, for a picture that is changed again and again.
 
-        What stays is drawn by the first call and kept: only artists in `.moving` may change from then on.
+        What stays is drawn by the first call and kept: only artists in `.moving` may change until `.stays` does.
 
         returns    : bytes       PNG, a larger file than that of `png`
         raises     : nothing
@@ -84,10 +85,10 @@ class Picture(Figure):
         """
         self.set_dpi(DPI)
         with _style():
-            if self._ground is None:
-                self._ground = self._settled()
-            canvas, stays = self._ground
-            canvas.restore_region(stays)
+            if self._ground is None or self._ground[0] != self.stays:
+                self._ground = self.stays, *self._settled()
+            _, canvas, ground = self._ground
+            canvas.restore_region(ground)
             for artist in self.moving:
                 artist.draw(canvas.get_renderer())
         return _packed(np.asarray(canvas.buffer_rgba())[..., :3])  # nothing shines through
@@ -95,7 +96,8 @@ class Picture(Figure):
     def _settled(self):
         """A canvas, and what it shows without that which moves."""
         canvas = FigureCanvasAgg(self)
-        canvas.draw()
+        if self._ground is None or not self.moving:
+            canvas.draw()
         self.set_layout_engine("none")  # as in `png`
         if self.moving:
             for artist in self.moving:

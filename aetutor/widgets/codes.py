@@ -94,7 +94,7 @@ def code_explorer(encode, decode, x: Tensor, *, spread: Sequence[float] | Tensor
 
     choose = _whole("image", 0, len(x) - 1, 0, hint=f"Which of the {len(x)} images")
     hint = "Added to this number of the image's code, in standard deviations σ of that number over many images"
-    drags = {f"z{n}": slider(f"code number {n} (± σ)", -3, 3, 0, hint=hint) for n in which}
+    drags = {f"z{n}": slider(f"number {n} (± σ)", -3, 3, 0, hint=hint) for n in which}
     for drag in drags.values():
         drag.readout_format = "+.2f"  # it is added
     return Live(draw, {"image": choose, **drags}, reuse=True)

@@ -185,11 +185,14 @@ class Drawing:
         self._examples = examples.detach().cpu()
         images = images.detach().cpu()
         self._images = images.flatten(1)  # (N, S·S)
-        parts = images.split(5000)  # torch makes a copy in the sum's type, eight times as large, before it adds up
+        parts = images.split(1000)  # torch makes a copy in the sum's type, eight times as large, before it adds up
         total = sum(part.sum(0, dtype=torch.float64) for part in parts)
         self._mean = (total / (255 * len(images))).float()[None]
-        self._keys = torch.cat([_key(part) for part in parts])  # (N, about S·S/4)
-        self._norms = self._keys.square().sum(1)
+        first = _key(images[:1])
+        self._keys, self._norms = first.new_empty(len(images), first.shape[1]), first.new_empty(len(images))
+        for part, keys, norms in zip(parts, self._keys.split(1000), self._norms.split(1000), strict=True):
+            keys[:] = _key(part)  # (N, about S·S/4)
+            norms[:] = keys.square().sum(1)
         self._side = images.shape[-1]
 
         usual = torch.cat([ask(_unit(part))[1] for part in images[:: -(-len(images) // SAMPLE)].split(250)])
@@ -291,7 +294,10 @@ class Drawing:
         if named:
             ((most, votes),) = Counter(named).most_common(1)
             article = "an" if most.startswith("8") else "a"
-            said = f"looks like {article} {most} ({votes} of the {len(named)} nearest training images); {said}"
+            guess = f"looks like {article} {most} ({votes} of the {len(named)} nearest training images)"
+            if votes * 2 <= len(named):
+                guess = f"no clear answer: the nearest training images are {', '.join(named)}"
+            said = f"{guess}; {said}"
         notes = [_written(distance) for distance in distances]
         notes = [f"{label} · {note}" for label, note in zip(named, notes, strict=True)] if named else notes
         content = {"said": said, "errors": errors, "notes": notes, "beyond": beyond}

@@ -9,7 +9,6 @@ from aetutor import plots
 from aetutor.widgets.live import Live, _whole
 
 CONVOLUTION, TRANSPOSED = "convolution", "transposed convolution"
-ROOM = "16em"  # for the longest label
 
 
 def layer_calculator(reach: Callable[..., Tensor]) -> Live:
@@ -39,18 +38,20 @@ def layer_calculator(reach: Callable[..., Tensor]) -> Live:
         return plots.connections(drawn, title=title, padding=pads, output=min(output, count - 1), on=on)
 
     def number(label: str, low: int, high: int, value: int, hint: str):
-        return _whole(label, low, high, value, room=ROOM, hint=hint)
+        return _whole(label, low, high, value, hint=hint)
 
     numbers = {
         "size": number("input pixels", 1, 32, 12, "How long one side of the layer's input is"),
         "kernel": number("kernel", 1, 7, 4, "How many pixels one side of the kernel has"),
         "stride": number("stride", 1, 4, 2, "How many pixels the kernel moves on each time"),
         "padding": number("padding", 0, 3, 1, "Convolution: zeros added at each end. Transposed: pixels cut off there"),
-        "output_padding": number("output padding (transposed)", 0, 3, 0, "Pixels added at one end of the output"),
+        "output_padding": number(
+            "output padding", 0, 3, 0, "Transposed convolution: pixels added at one end of the output"
+        ),
         "dilation": number("dilation", 1, 3, 1, "How far apart the kernel's pixels lie"),
     }
     # Not a dropdown: JupyterLab takes its arrow keys to go from cell to cell.
-    look = {"style": {"description_width": ROOM, "button_width": "auto"}, "layout": {"width": "min(48em, 95%)"}}
+    look = {"style": {"description_width": "11em", "button_width": "auto"}, "layout": {"width": "min(48em, 95%)"}}
     layer = ipywidgets.ToggleButtons(options=[CONVOLUTION, TRANSPOSED], description="layer", **look)
     output = number("output pixel", 0, 0, 0, "Which output pixel is filled, with the input pixels that reach it")
     settings = {"layer": layer, **numbers}

@@ -10,13 +10,16 @@ import traitlets
 from aetutor import plots
 
 VIEW = "application/vnd.jupyter.widget-view+json"
+# A slider's handle is white on white but for its rim, which is too pale for WCAG 2.2, criterion 1.4.11.
 # Front ends mark widgets whose kernel is gone with a class and a small broken chain; its sliders move on.
 LOST = (
-    "<style>.aetutor-lost { display: none } .jupyter-widgets-disconnected .aetutor-lost { display: inline }</style>"
+    "<style>.aetutor-live .noUi-handle { border-color: #767676 }"
+    " .aetutor-lost { display: none } .jupyter-widgets-disconnected .aetutor-lost { display: inline }</style>"
     '<b class="aetutor-lost" role="alert">The kernel was restarted, and the picture no longer follows. Run the cells'
     " above, then this one again.</b>"
 )
-UNSEEN = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)"  # but read aloud
+# Not seen, and without a scroll bar, but read aloud.
+UNSEEN = "position: absolute; width: 1px; height: 1px; margin: -1px; overflow: hidden; clip-path: inset(50%)"
 
 
 class Live:
@@ -55,6 +58,7 @@ class Live:
             control.observe(self._follow, names="value")
         below = (ipywidgets.HTML(LOST), self.message, self.picture, self.description)
         self.box = ipywidgets.VBox([*self.controls.values(), *below])
+        self.box.add_class("aetutor-live")
 
     def draw(self) -> plots.Picture:
         """The picture for the controls' present values.
@@ -81,10 +85,11 @@ class Live:
                 self.picture.value = picture.frame()
                 self._describe(picture.alt)
             self._last = picture
-            self.message.value = ""
+            self.message.value, self.picture.layout.visibility = "", None
         except Exception as error:  # a callback's traceback goes to a log nobody reads
             said = f"{escape(type(error).__name__)}: {escape(str(error))}"
-            self.message.value = f'<b role="alert">{said}</b>'
+            # What is left of the last picture belongs to other values.
+            self.message.value, self.picture.layout.visibility = f'<b role="alert">{said}</b>', "hidden"
 
     def _describe(self, alt: str) -> None:
         if self.picture.has_trait("tooltip"):
@@ -157,9 +162,9 @@ def _digits(step: float) -> int:
     return max(0, -math.floor(math.log10(step) + 1e-9))
 
 
-def _whole(label: str, low: int, high: int, value: int, *, room: str = "11em", hint: str = "") -> ipywidgets.IntSlider:
-    """A slider over whole numbers that looks like `slider`; `room` is for its label."""
-    look = {"style": {"description_width": room}, "layout": {"width": "min(40em, 95%)"}}
+def _whole(label: str, low: int, high: int, value: int, *, hint: str = "") -> ipywidgets.IntSlider:
+    """A slider over whole numbers that looks like `slider`."""
+    look = {"style": {"description_width": "11em"}, "layout": {"width": "min(40em, 95%)"}}
     return _hinted(ipywidgets.IntSlider(value, low, high, description=label, **look), hint)
 
 
