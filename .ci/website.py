@@ -1,6 +1,6 @@
 """The course as a website in build/site/, and each chapter of it as a PDF file in build/pdf/.
 
-Usage: python site.py [site | pdf]
+Usage: python website.py [site | pdf]
 """
 
 import argparse
@@ -24,6 +24,7 @@ FOOTER = "<div style='width:100%;font-size:8px;text-align:center'><span class='p
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # Addresses on this machine mean nothing on paper: a link to another page becomes one to the repository.
 POINT_TO_REPOSITORY = """files => {
+  for (const figure of document.querySelectorAll("a.larger")) figure.replaceWith(...figure.childNodes);
   for (const link of document.querySelectorAll("a[href]")) {
     if (link.host !== location.host || link.pathname === location.pathname) continue;
     const chapter = link.pathname.match(/notebooks\\/(\\d\\d_\\w+)\\.html$/);

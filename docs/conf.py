@@ -42,6 +42,8 @@ mathjax3_config = {"options": {"enableMenu": False, "ignoreHtmlClass": "document
 # --- The package ----------------------------------------------------------------------------------------------
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
 toc_object_entries_show_parents = "hide"
 add_module_names = False
 

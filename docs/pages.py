@@ -16,7 +16,9 @@ from aetutor import claims
 
 FILL = re.compile(r"^<!-- ([\w ]+?)(?:: (.+?))? -->$", re.M)
 LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)#\s]+)")
+STATEMENT = re.compile(r"^(\| \d+ \|.*\| )(\d\d)( \|)$", re.M)  # a row of the README's table, its chapter last
 WIDGET = re.compile(r"^(?:\w+ = )?widgets\.\w+\(", re.M)  # in a line of its own; elsewhere it is a helper
+LIFELESS = re.compile(r"^\*No (?:sliders|board), only a picture, or .*\*\n*", re.M)
 # A work ends with its year and, maybe, an address; what follows is a remark on it.
 CITATION = re.compile(r"(.*\((?:19|20)\d\d\)(?:, (?:arXiv|doi):[\w./-]*\w)*|.*? \d+:\d+ \((?:19|20)\d\d\))")
 
@@ -90,7 +92,8 @@ def stage(root: Path, source: Path) -> list[str]:
 
 def _filled(course: Course, what: str, which: str | None) -> str:
     if what == "README":
-        return course.section(which)
+        text = STATEMENT.sub(lambda row: row[1] + course.link(row[2]) + row[3], course.section(which))
+        return text.replace("| # | statement |", "{.claims}\n| # | statement |")
     makers = {
         ("claims", "count"): _claims_count,
         ("claims", "tables"): _claims_tables,
@@ -149,7 +152,7 @@ def _claims_tables(course: Course) -> str:
             for c in made[path.stem]
         ]
         heading = f"## [{course.title(path)}](notebooks/{path.name})"
-        parts += [heading, _table(["claim", "measured", "bound", "popular statement"], rows)]
+        parts += [heading, "{.claims}\n" + _table(["claim", "measured", "bound", "popular statement"], rows)]
     return "\n\n".join(parts)
 
 
@@ -157,7 +160,8 @@ def _glossary(course: Course) -> str:
     rows = []
     terms = tomllib.loads(_read(course.root / "docs" / "glossary.toml"))["term"]
     for term in sorted(terms, key=lambda term: term["english"].casefold()):
-        english = f"**{term['english']}**" + (f", {term['also']}" if "also" in term else "")
+        place = re.sub(r"\W+", "-", term["english"].casefold())
+        english = f"[**{term['english']}**]{{#{place}}}" + (f", {term['also']}" if "also" in term else "")
         chinese = "[" + term["chinese"].replace(",", ", ") + "]{.chinese}"  # conf.py gives it its language
         rows.append([english, chinese, term["meaning"], course.link(term["chapter"])])
     return "{.glossary}\n" + _table(["English", "Chinese", "meaning", "chapter"], rows)
@@ -218,7 +222,8 @@ def _module(name: str) -> str:
 
     home = importlib.import_module(f"aetutor.{name}")
     lines = [name, "=" * len(name), "", f".. automodule:: aetutor.{name}", "   :no-members:", ""]
-    for public, value in vars(home).items():
+    # What is called comes first, and last what is raised.
+    for public, value in sorted(vars(home).items(), key=lambda one: _order(one[1])):
         ours = (getattr(value, "__module__", None) or "").startswith(f"aetutor.{name}")
         if public.startswith("_") or not ours or not callable(value):
             continue
@@ -228,6 +233,10 @@ def _module(name: str) -> str:
             lines += [f"   :members: {', '.join(members)}"] * bool(members)
         lines += [""]
     return "\n".join(lines)
+
+
+def _order(value: object) -> int:
+    return 0 if not isinstance(value, type) else 2 if issubclass(value, Exception) else 1
 
 
 def _own(member: object, home) -> bool:
@@ -241,11 +250,13 @@ def _own(member: object, home) -> bool:
 
 
 def _with_captions(course: Course, path: Path) -> str:
-    """The chapter with a line below each widget's still, which says where it moves."""
+    """The chapter with a line below each widget's still, which says where it moves; none asks to run a cell."""
     notebook = course.notebooks[path]
     places = dict(re.findall(r"\[Open in (\w+)\]\((\S+)\)", _text(notebook["cells"][0])))
     cells = []
     for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":  # what to do where there is a kernel
+            cell = cell | {"source": LIFELESS.sub("", _text(cell))}
         cells.append(cell)
         if cell["cell_type"] == "code" and WIDGET.search(_text(cell)):
             links = [f"in [{name}]({address})" for name, address in places.items()]
@@ -263,8 +274,12 @@ def _notebook(path: Path) -> dict:
     except (ValueError, KeyError) as error:
         raise SiteError(f"{name} is no notebook ({error}): restore it from git") from error
     for number, cell in enumerate(cells, 1):
-        if cell["cell_type"] == "code" and cell.get("execution_count") is None:
-            raise SiteError(f"{name} has no outputs (cell {number} was not run): make notebooks NB={name}")
+        # JupyterLab adds an empty cell where a reader goes on below the last.
+        if cell["cell_type"] == "code" and _text(cell).strip() and cell.get("execution_count") is None:
+            raise SiteError(
+                f"{name} is not run to its end (cell {number} has no outputs): run it, or all again by"
+                f" make notebooks NB={name}"
+            )
     return notebook
 
 

@@ -1,7 +1,6 @@
 """The website in a real Chromium: from a web server and from a folder, wide and narrow, light and dark, by keyboard."""
 
 import pytest
-from lab import chromium
 from test_site import site, website
 
 pytestmark = [
@@ -27,12 +26,6 @@ ONE_OF_EACH = """() => {
     }
 }"""
 TOO_WIDE = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +88,13 @@ def find(tab, start: str) -> None:
     texts = [text for text in hits.all_inner_texts()]
     (first, *_) = [number for number, text in enumerate(texts) if text.startswith("05 ")]
     assert first < 3, texts
+    tab.page.wait_for_load_state("networkidle")  # the lines around each hit are fetched
     hits.nth(first).click()
     tab.page.wait_for_url("**/05_variational_autoencoder.html*")
     assert "05" in tab.page.locator("h1").inner_text()
+    seen = """() => { const word = document.querySelector("article .highlighted")?.getBoundingClientRect();
+        return word && word.top > 0 && word.bottom < innerHeight }"""
+    tab.page.wait_for_function(seen, timeout=5000)  # one lands where the words are
 
 
 def test_search_leads_to_the_chapter(browser, address):
@@ -118,6 +115,32 @@ def test_on_a_phone_no_page_scrolls_sideways_and_what_scrolls_in_itself_can_be_r
             && ["auto", "scroll"].includes(getComputedStyle(part).overflowX)
             && part.tabIndex < 0 && !part.querySelector("a, button")).map(part => part.outerHTML.slice(0, 120))"""
         tab.page.wait_for_function(f"() => !({unreachable})().length", timeout=5000)
+    tab.close()
+
+
+def test_on_a_phone_a_claim_stands_above_its_numbers_and_a_figure_opens_in_its_own_size(browser, address):
+    tab = browser.tab(width=390, height=800)
+    for name, table in (("claims", "table.claims"), (CHAPTERS[6], ".cell_output table:has(th[scope=col])")):
+        visit(tab, address, name)
+        row = tab.page.locator(f"{table} tbody tr").first
+        tops = [cell.bounding_box()["y"] for cell in row.locator("td:visible").all() if cell.inner_text().strip()]
+        assert len(tops) >= 3 and tops == sorted(set(tops)), (name, tops)
+        assert {"measured", "bound"} <= set(row.locator("td").evaluate_all("all => all.map(td => td.dataset.head)"))
+    visit(tab, address, "index")
+    statement = tab.page.locator("table.claims tbody tr").nth(3)  # the first that has a condition
+    told = statement.locator("td:visible").evaluate_all("all => all.map(td => td.dataset.head)")
+    assert [each for each in told if each] == ["holds if", "verdict", "chapter"]
+    boxes = [cell.bounding_box() for cell in statement.locator("td:visible").all()]
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= 390 for box in boxes), "nothing is cut off"
+    visit(tab, address, CHAPTERS[6])
+    figures = tab.page.locator(".cell_output img")
+    assert figures.count() > 5 and tab.page.locator(".cell_output a.larger > img").count() == figures.count()
+    assert tab.problems == []
+    own = figures.first.evaluate("image => image.naturalWidth")
+    assert figures.first.bounding_box()["width"] < 390 < own
+    figures.first.click()
+    tab.page.wait_for_url("**/_images/*.png")
+    assert tab.page.locator("img").evaluate("image => image.naturalWidth") == own
     tab.close()
 
 

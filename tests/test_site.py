@@ -57,6 +57,10 @@ def copy(tmp_path) -> Path:
     return root
 
 
+def needs_sphinx() -> None:
+    pytest.importorskip("myst_nb", reason="the website needs Sphinx and more: python -m pip install -e '.[site]'")
+
+
 def prose(path: Path) -> str:
     cells = json.loads(path.read_text("utf-8"))["cells"]
     return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
@@ -123,6 +127,15 @@ def test_the_tables_of_claims_hold_every_claim_of_every_chapter(course):
     assert str(len(rows)) in pages._claims_count(course)
 
 
+def test_each_row_of_the_popular_statements_leads_to_the_chapter_that_settles_it(course):
+    name = "What popular introductions say, and what came out"
+    rows = [line for line in pages._filled(course, "README", name).splitlines() if re.match(r"\| \d+ \|", line)]
+    assert len(rows) >= 20
+    for row in rows:
+        linked = re.search(r"\| \[(\d\d)\]\(notebooks/(\d\d)_\w+\.ipynb\) \|$", row)
+        assert linked and linked[1] == linked[2], row
+
+
 # --- What is handed to Sphinx ---------------------------------------------------------------------------------
 
 
@@ -145,6 +158,7 @@ def test_below_each_widget_a_line_says_where_it_moves(course, tmp_path):
                 found += 1
                 assert "Here this is a still picture" in below["source"]
                 assert re.search(rf"\(https://colab\S+/{path.name}\)", below["source"])
+        assert not any("only a picture, or" in "".join(cell["source"]) for cell in cells), path.name
     assert found >= 4
 
 
@@ -163,6 +177,14 @@ def spoil(root: Path, name: str, old: str, new: str) -> None:
     (root / name).write_text(text.replace(old, new), "utf-8")
 
 
+def test_an_empty_cell_that_a_reader_left_is_no_chapter_without_outputs(copy):
+    path = copy / "notebooks" / "02_dense_autoencoder.ipynb"
+    notebook = json.loads(path.read_text("utf-8"))
+    empty = {"cell_type": "code", "source": " \n", "metadata": {}, "outputs": [], "execution_count": None, "id": "last"}
+    path.write_text(json.dumps(notebook | {"cells": [*notebook["cells"], empty]}), "utf-8")
+    assert len(pages.Course(copy).notebooks[path]["cells"]) == len(notebook["cells"]) + 1
+
+
 def not_run(root: Path) -> None:
     path = root / "notebooks" / "02_dense_autoencoder.ipynb"
     notebook = json.loads(path.read_text("utf-8"))
@@ -175,7 +197,7 @@ def not_run(root: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (not_run, r"02_dense_autoencoder\.ipynb has no outputs .*make notebooks NB=notebooks/02_dense_autoencoder"),
+        (not_run, r"02_dense_autoencoder\.ipynb is not run .*cell \d+ .*make notebooks NB=notebooks/02_dense"),
         (lambda root: (root / "notebooks/03_convolutional_autoencoder.ipynb").unlink(), r"03_conv.*is not there"),
         (lambda root: (root / "notebooks/01_theory.ipynb").rename(root / "notebooks/17_theory.ipynb"), "01_theory"),
         (
@@ -196,6 +218,7 @@ def not_run(root: Path) -> None:
     + ["a damaged notebook", "a section renamed", "a broken link", "no glossary"],
 )
 def test_what_is_missing_stops_the_build_with_one_line_that_names_it(copy, damage, words, capsys):
+    needs_sphinx()
     damage(copy)
     assert site.main(["site", "--root", str(copy)]) == 1
     said = capsys.readouterr().err
@@ -210,6 +233,7 @@ def test_a_citation_without_a_year_is_an_error_that_shows_it():
 
 
 def test_a_folder_that_cannot_be_written_is_named(copy, capsys):
+    needs_sphinx()
     (copy / "build").write_text("a file, where a folder should be")
     assert site.main(["site", "--root", str(copy)]) == 1
     assert re.fullmatch(r"cannot write to \S*build: .+\n", capsys.readouterr().err)
@@ -261,7 +285,7 @@ def test_a_sentence_with_a_colon_at_the_start_of_a_docstring_is_no_field():
 @functools.cache
 def website() -> Path:
     """The folder of a website, built once for all tests that look at it; without Sphinx they are skipped."""
-    pytest.importorskip("myst_nb", reason="the website needs Sphinx and more: python -m pip install -e '.[site]'")
+    needs_sphinx()
     kept = tempfile.TemporaryDirectory(prefix="site-")
     website.kept = kept  # until Python ends
     out = Path(kept.name) / "site"

@@ -17,10 +17,44 @@ function reach() {
   }
 }
 
+// On a phone a row of a table of claims stands as lines: each says what its column is called.
+function head() {
+  for (const table of document.querySelectorAll("table.claims, .cell_output table:has(th[scope=col])")) {
+    const names = [...table.querySelectorAll("thead th")].map((name) => name.textContent.trim());
+    for (const row of table.querySelectorAll("tbody tr"))
+      [...row.cells].forEach((cell, place) => {
+        const said = cell.textContent.trim() && !["claim", "holds", "#", "statement"].includes(names[place]);
+        if (said) cell.dataset.head = names[place];
+      });
+  }
+}
+
+// A figure opens in its own size: on a phone, its letters are too small to read.
+function enlarge() {
+  for (const image of document.querySelectorAll(".cell_output img")) {
+    if (image.closest("a")) continue;
+    const link = document.createElement("a");
+    Object.assign(link, { href: image.getAttribute("src"), className: "larger", title: "Open the figure in its own size" });
+    image.replaceWith(link);
+    link.append(image);
+  }
+}
+
+// From the search page one lands where the word is. Sphinx marks it only on pages that did not load the search.
+function found() {
+  if (document.getElementById("search-results") || typeof SphinxHighlight === "undefined") return;
+  SphinxHighlight.highlightSearchWords();
+  const show = () => document.querySelector("article .highlighted")?.scrollIntoView({ block: "center" });
+  if (!location.hash) setTimeout(show, 300); // Sphinx marks the words a moment later
+}
+
 addEventListener("load", async () => {
+  head();
+  enlarge();
   await window.MathJax?.startup?.promise;
   measure();
   reach();
+  found();
 });
 addEventListener("resize", reach);
 
