@@ -1,6 +1,7 @@
 """The notebook contract: structure, pictures, claims and words of every chapter, read from the saved files."""
 
 import base64
+import itertools
 import json
 import re
 import tomllib
@@ -80,6 +81,12 @@ def test_it_closes_with_its_claims_exercises_and_reading(path):
     assert text(cells(path, "code")[-1]) == "claims.table()"
     reading = prose(path).split("## Further reading")[1]
     assert len(re.findall(r"\((19|20)\d\d\)", reading)) >= 3, "citations carry their year"
+
+
+def test_each_chapter_ends_with_the_way_to_the_next():
+    for path, following in itertools.pairwise(NOTEBOOKS):
+        title = re.search(r"^# (\d\d · [^:\n]+)", text(cells(following)[0]), re.M)[1]
+        assert text(cells(path)[-1]).rstrip().endswith(f"\n\nNext: [{title}]({following.name})."), path.name
 
 
 @chapters
