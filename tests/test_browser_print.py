@@ -12,7 +12,6 @@ pytestmark = [
     pytest.mark.site,
     pytest.mark.browser,
     pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:.*Check CHANGES for Sphinx API modifications"),
 ]
 CHAPTERS = sorted((site.ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 

@@ -7,7 +7,6 @@ pytestmark = [
     pytest.mark.site,
     pytest.mark.browser,
     pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:.*Check CHANGES for Sphinx API modifications"),
 ]
 CHAPTERS = [f"notebooks/{path.stem}" for path in sorted((site.ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
 AA = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]

@@ -3,6 +3,7 @@
 import ast
 import functools
 import importlib.util
+import inspect
 import itertools
 import json
 import re
@@ -17,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from aetutor import claims
+from aetutor import claims, train
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,9 +30,6 @@ def module(path: str):
     spec.loader.exec_module(loaded)
     return loaded
 
-
-# myst-parser's own affair: it uses what Sphinx 11 will not have any more.
-pytestmark = pytest.mark.filterwarnings("ignore:.*Check CHANGES for Sphinx API modifications")
 
 site = module(".ci/website.py")  # it puts docs/ on the path
 docstrings = module("docs/docstrings.py")
@@ -409,6 +407,13 @@ def test_chapters_keep_their_ways_to_colab_and_binder_and_lead_to_each_other(par
 def test_chinese_words_are_marked_as_chinese():
     page = (website() / "glossary.html").read_text("utf-8")
     assert page.count('lang="zh-Hans"') == len(TERMS)
+
+
+@pytest.mark.slow
+def test_a_build_leaves_the_signatures_of_the_course_as_they_are():
+    before = inspect.signature(train.fit)
+    website()
+    assert inspect.signature(train.fit) == before and type(before.parameters["lr"].default) is float
 
 
 @pytest.mark.slow
