@@ -33,7 +33,7 @@ def draw(rows: list[Row], device: str) -> Picture:
 
 def _bars(axes, rows: list[Row]) -> None:
     spread = [[row.seconds - row.fastest for row in rows], [row.slowest - row.seconds for row in rows]]
-    colours = [COLOURS[0] if row.trainer == "fit" else "#b5b5b5" for row in rows]  # told apart on a grey printer too
+    colours = [COLOURS[0] if row.trainer == "fit" else "#949494" for row in rows]  # 3 : 1 on white, lighter than ours
     places = range(len(rows))
     axes.barh(places, [row.seconds for row in rows], color=colours, height=0.7, xerr=spread, ecolor="#333333")
     for place, row in zip(places, rows, strict=True):
