@@ -220,7 +220,7 @@ def test_memory_is_what_a_container_grants_and_never_more_than_the_machine_has(m
 
 
 HOLES = """
-import re, sys
+import re
 from pathlib import Path
 import torch
 from aetutor import runtime
@@ -231,7 +231,9 @@ def held():  # MB of this process
 def leave_holes():  # one block in fifty stays, so that the heap cannot shrink by its end
     blocks = [torch.zeros(16_000) for _ in range(4000)]
     return blocks[::50]
-
+"""
+TRIMS = """
+import sys
 if getattr(runtime.machine._c_library(), "malloc_trim", None) is None:
     sys.exit(77)
 kept = leave_holes()
@@ -247,7 +249,7 @@ print(before - held())
 
 @pytest.mark.parametrize("how", ["trim", "tuned"])
 def test_memory_that_is_free_goes_back_to_the_system(how):
-    ran = subprocess.run([sys.executable, "-c", HOLES, how], capture_output=True, text=True)
+    ran = subprocess.run([sys.executable, "-c", HOLES + TRIMS, how], capture_output=True, text=True)
     if ran.returncode == 77 or not Path("/proc/self/status").exists():
         pytest.skip("no malloc_trim here")
     assert ran.returncode == 0, ran.stderr
@@ -607,6 +609,22 @@ def test_other_errors_are_not_explained_so(said):
         if source not in ("model", "def f():\n    return later\nf()"):
             assert not hint, source
             assert bool(error) == any(word in source for word in ("before_start", "1 / 0", "lost", "y = 1")), source
+
+
+def test_memory_that_a_cell_no_longer_needs_goes_back_once_a_chapter_has_started():
+    import nbformat
+    from nbclient import NotebookClient
+
+    def lost(start: str) -> int:
+        cells = (HOLES + start, "kept = leave_holes(); before = held()", "print(before - held())")
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+        NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
+        return int(notebook.cells[2].outputs[0].text)
+
+    if getattr(runtime.machine._c_library(), "malloc_trim", None) is None or not Path("/proc/self/status").exists():
+        pytest.skip("no malloc_trim here")
+    assert abs(lost("")) < 50  # MB, of 256
+    assert lost("runtime.start('a')") > 150
 
 
 def test_where_a_notebook_is_graded_nothing_is_hung_into_the_kernel(monkeypatch):

@@ -11,8 +11,8 @@ from html import escape
 
 import torch
 
+from aetutor.runtime import cells
 from aetutor.runtime.machine import cpus, device, memory
-from aetutor.runtime.order import explain_missing_names
 from aetutor.runtime.streams import seed
 
 # Where what is imported has another name than what is installed.
@@ -29,8 +29,9 @@ MODULES = {
 def start(chapter: str) -> str:
     """What a chapter's set-up cell ends with: torch's global generator follows the chapter's own stream from here on.
 
-    New networks draw their first weights from that generator, so AETUTOR_SEED changes them too. In a notebook, a
-    NameError is from here on followed by how to run the cells above, which is what is missing most often.
+    New networks draw their first weights from that generator, so AETUTOR_SEED changes them too. In a notebook, from
+    here on a NameError is followed by how to run the cells above, which is what is missing most often, and memory that
+    a cell no longer needs goes back to the system (`trim`).
 
     chapter    : str         the notebook's name, such as "02_dense_autoencoder"
     returns    : str         one line: versions, device, threads and seed
@@ -41,7 +42,7 @@ def start(chapter: str) -> str:
     torch.manual_seed(seed(chapter))
     # A container often shows all cores of its host and grants one: more threads than cores wait for each other.
     torch.set_num_threads(min(torch.get_num_threads(), cpus()))
-    explain_missing_names()
+    cells.follow()
     course = os.environ.get("AETUTOR_SEED", "0").strip() or "0"
     python, here = platform.python_version(), device().type
     return f"Python {python}, torch {torch.__version__}, {here}, {_threads()}, AETUTOR_SEED {course}"

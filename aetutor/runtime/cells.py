@@ -1,17 +1,26 @@
-"""What a reader is told whose cells run out of order: after a restart of the kernel, or from the middle."""
+"""What is done after each cell of a notebook: a word on what is missing, and memory that is free goes back."""
 
 import os
 import sys
 
+from aetutor.runtime.machine import trim
 
-def explain_missing_names() -> None:
-    """From now on, a NameError in a notebook is followed by what to do about it. Outside IPython: nothing."""
+
+def follow() -> None:
+    """From now on, after each cell, a NameError is explained and memory is trimmed. Outside IPython: nothing."""
     if "NBGRADER_EXECUTION" in os.environ:
         return  # nobody reads along, and the guard of grading rightly asks who hangs into the kernel
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    if shell is not None and _explain not in shell.events.callbacks["post_run_cell"]:
-        # An event, not `set_custom_exc`: there is room for one of those, and Colab has taken it.
-        shell.events.register("post_run_cell", _explain)
+    if shell is None:
+        return
+    for each in (_explain, _trim):
+        if each not in shell.events.callbacks["post_run_cell"]:
+            # An event, not `set_custom_exc`: there is room for one of those, and Colab has taken it.
+            shell.events.register("post_run_cell", each)
+
+
+def _trim(result) -> None:
+    trim()  # what a cell has freed would else lie there while the next one fills
 
 
 def _explain(result) -> None:
