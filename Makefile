@@ -127,9 +127,8 @@ speed: $(STAMP) ## how many pictures a second follow a slider and the pen (nothi
 # One at a time, and apart: what is measured is what a reader has, a machine for one.
 SPEED = OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PY) -m pytest -m 'browser and alone' -q tests
 
-# Two at a time, a thread each. In the order of the alphabet: files with few but slow tests, which xdist would keep for
-# the end, leave one of the two without work there.
-TWO = --numprocesses=2 --no-loadscope-reorder
+# Two at a time, a thread each.
+TWO = --numprocesses=2
 
 # One line a notebook; of one that fails, the report, which names the cell and shows its source and its error.
 nbval/%: stale
